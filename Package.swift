@@ -1,0 +1,91 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// Warnings are errors in CI only, so that a newer compiler's new warning does not stop a user's build.
+let strict = Context.environment["MARTLET_STRICT"] == "1"
+let swiftSettings: [SwiftSetting] = strict ? [.treatAllWarnings(as: .error)] : []
+
+let package = Package(
+    name: "martlet",
+    platforms: [.macOS(.v26)],
+    products: [
+        .executable(name: "martlet", targets: ["martlet"])
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-atomics", from: "1.3.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+    ],
+    targets: [
+        // What the kernel and the processor offer, in C.
+        .target(name: "CChecksum"),
+        .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
+        .systemLibrary(name: "CLZ4", pkgConfig: "liblz4", providers: [.apt(["liblz4-dev"])]),
+        .systemLibrary(name: "CSnappy", providers: [.apt(["libsnappy-dev"])]),
+        .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+
+        // The wire and the disk.
+        .target(name: "KafkaProtocol", swiftSettings: swiftSettings),
+        .executableTarget(name: "KafkaProtocolGenerator", swiftSettings: swiftSettings),
+        .target(
+            name: "RecordFormat", dependencies: ["CChecksum", "CZstd", "CLZ4", "CSnappy", "CZlib"],
+            swiftSettings: swiftSettings),
+        .target(name: "CommitLog", dependencies: ["RecordFormat"], swiftSettings: swiftSettings),
+
+        // Pure state machines and the metadata.
+        .target(name: "Configuration", swiftSettings: swiftSettings),
+        .target(
+            name: "GroupCoordinator", dependencies: ["KafkaProtocol", "RecordFormat"], swiftSettings: swiftSettings),
+        .target(
+            name: "ClusterMetadata",
+            dependencies: ["KafkaProtocol", "Configuration", .product(name: "GRDB", package: "GRDB.swift")],
+            swiftSettings: swiftSettings),
+        .target(name: "Replication", dependencies: ["CommitLog", "RecordFormat"], swiftSettings: swiftSettings),
+
+        // The broker, its server and the command line.
+        .target(
+            name: "Broker",
+            dependencies: [
+                "KafkaProtocol", "RecordFormat", "CommitLog", "Configuration", "GroupCoordinator", "ClusterMetadata",
+                "Replication", .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: swiftSettings),
+        .target(
+            name: "MartletServer",
+            dependencies: [
+                "Broker", "Configuration",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ],
+            swiftSettings: swiftSettings),
+        .target(
+            name: "MartletClient",
+            dependencies: [
+                "KafkaProtocol", "RecordFormat",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ],
+            swiftSettings: swiftSettings),
+        .executableTarget(
+            name: "martlet",
+            dependencies: [
+                "MartletServer", "MartletClient", "Configuration", "CommitLog", "RecordFormat",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: swiftSettings),
+
+        .testTarget(name: "KafkaProtocolTests", dependencies: ["KafkaProtocol"], swiftSettings: swiftSettings),
+        .testTarget(name: "RecordFormatTests", dependencies: ["RecordFormat"], swiftSettings: swiftSettings),
+        .testTarget(name: "CommitLogTests", dependencies: ["CommitLog"], swiftSettings: swiftSettings),
+        .testTarget(name: "GroupCoordinatorTests", dependencies: ["GroupCoordinator"], swiftSettings: swiftSettings),
+        .testTarget(name: "BrokerTests", dependencies: ["Broker", "MartletServer"], swiftSettings: swiftSettings),
+    ],
+    swiftLanguageModes: [.v6]
+)
