@@ -1,0 +1,182 @@
+import KafkaProtocol
+
+extension CoordinatorResponse {
+    /// The answer to a request that the shard cannot work on: it is loading, or its log failed.
+    static func failure(_ request: CoordinatorRequest, apiVersion: Int16, _ code: ErrorCode) -> CoordinatorResponse {
+        switch request {
+        case .joinGroup(let request):
+            return .joinGroup(.failure(code, memberId: request.memberId))
+        case .syncGroup:
+            return .syncGroup(.failure(code))
+        case .heartbeat:
+            return .heartbeat(.failure(code))
+        case .leaveGroup:
+            return .leaveGroup(.failure(code))
+        case .consumerGroupHeartbeat:
+            return .consumerGroupHeartbeat(.failure(GroupError(code)))
+        case .offsetCommit(let request):
+            return .offsetCommit(.failure(request, code))
+        case .offsetFetch(let request):
+            return .offsetFetch(.failure(request, apiVersion: apiVersion, code))
+        case .offsetDelete:
+            return .offsetDelete(.failure(code))
+        case .describeGroups(let request):
+            return .describeGroups(.failure(request, code))
+        case .consumerGroupDescribe(let request):
+            return .consumerGroupDescribe(.failure(request, code))
+        case .listGroups:
+            return .listGroups(.failure(code))
+        case .deleteGroups(let request):
+            return .deleteGroups(.failure(request, code))
+        }
+    }
+
+    /// The same answer, withdrawn: the records it spoke of were not written, or were written to a log that is lost.
+    func failed(_ code: ErrorCode) -> CoordinatorResponse {
+        switch self {
+        case .joinGroup(let response):
+            return .joinGroup(.failure(code, memberId: response.memberId))
+        case .syncGroup:
+            return .syncGroup(.failure(code))
+        case .heartbeat:
+            return .heartbeat(.failure(code))
+        case .leaveGroup:
+            return .leaveGroup(.failure(code))
+        case .consumerGroupHeartbeat:
+            return .consumerGroupHeartbeat(.failure(GroupError(code)))
+        case .offsetCommit(var response):
+            for topic in response.topics.indices {
+                for partition in response.topics[topic].partitions.indices {
+                    response.topics[topic].partitions[partition].errorCode = code.rawValue
+                }
+            }
+            return .offsetCommit(response)
+        case .offsetFetch(let response):
+            return .offsetFetch(response.failed(code))
+        case .offsetDelete:
+            return .offsetDelete(.failure(code))
+        case .describeGroups(var response):
+            response.groups = response.groups.map { .failure($0.groupId, code) }
+            return .describeGroups(response)
+        case .consumerGroupDescribe(var response):
+            response.groups = response.groups.map { .failure($0.groupId, GroupError(code)) }
+            return .consumerGroupDescribe(response)
+        case .listGroups:
+            return .listGroups(.failure(code))
+        case .deleteGroups(var response):
+            for index in response.results.indices { response.results[index].errorCode = code.rawValue }
+            return .deleteGroups(response)
+        }
+    }
+}
+
+extension JoinGroupResponse {
+    static func failure(_ code: ErrorCode, memberId: String = "") -> JoinGroupResponse {
+        var response = JoinGroupResponse()
+        response.errorCode = code.rawValue
+        response.protocolName = nil
+        response.memberId = memberId
+        return response
+    }
+}
+
+extension SyncGroupResponse {
+    static func failure(_ code: ErrorCode) -> SyncGroupResponse {
+        var response = SyncGroupResponse()
+        response.errorCode = code.rawValue
+        return response
+    }
+}
+
+extension HeartbeatResponse {
+    static func failure(_ code: ErrorCode) -> HeartbeatResponse {
+        var response = HeartbeatResponse()
+        response.errorCode = code.rawValue
+        return response
+    }
+}
+
+extension LeaveGroupResponse {
+    static func failure(_ code: ErrorCode) -> LeaveGroupResponse {
+        var response = LeaveGroupResponse()
+        response.errorCode = code.rawValue
+        return response
+    }
+}
+
+extension ConsumerGroupHeartbeatResponse {
+    static func failure(_ error: GroupError) -> ConsumerGroupHeartbeatResponse {
+        var response = ConsumerGroupHeartbeatResponse()
+        response.errorCode = error.code.rawValue
+        response.errorMessage = error.message
+        return response
+    }
+}
+
+extension OffsetDeleteResponse {
+    static func failure(_ code: ErrorCode) -> OffsetDeleteResponse {
+        var response = OffsetDeleteResponse()
+        response.errorCode = code.rawValue
+        return response
+    }
+}
+
+extension ListGroupsResponse {
+    static func failure(_ code: ErrorCode) -> ListGroupsResponse {
+        var response = ListGroupsResponse()
+        response.errorCode = code.rawValue
+        return response
+    }
+}
+
+extension DescribeGroupsResponse {
+    static func failure(_ request: DescribeGroupsRequest, _ code: ErrorCode) -> DescribeGroupsResponse {
+        var response = DescribeGroupsResponse()
+        response.groups = request.groups.map { .failure($0, code) }
+        return response
+    }
+}
+
+extension DescribeGroupsResponse.DescribedGroup {
+    static func failure(_ groupId: String, _ code: ErrorCode) -> DescribeGroupsResponse.DescribedGroup {
+        var group = DescribeGroupsResponse.DescribedGroup()
+        group.groupId = groupId
+        group.errorCode = code.rawValue
+        return group
+    }
+}
+
+extension ConsumerGroupDescribeResponse {
+    static func failure(_ request: ConsumerGroupDescribeRequest, _ code: ErrorCode) -> ConsumerGroupDescribeResponse {
+        var response = ConsumerGroupDescribeResponse()
+        response.groups = request.groupIds.map { .failure($0, GroupError(code)) }
+        return response
+    }
+}
+
+extension ConsumerGroupDescribeResponse.DescribedGroup {
+    static func failure(_ groupId: String, _ error: GroupError) -> ConsumerGroupDescribeResponse.DescribedGroup {
+        var group = ConsumerGroupDescribeResponse.DescribedGroup()
+        group.groupId = groupId
+        group.errorCode = error.code.rawValue
+        group.errorMessage = error.message
+        return group
+    }
+}
+
+extension DeleteGroupsResponse {
+    static func failure(_ request: DeleteGroupsRequest, _ code: ErrorCode) -> DeleteGroupsResponse {
+        var response = DeleteGroupsResponse()
+        response.results = request.groupsNames.map { .result($0, code) }
+        return response
+    }
+}
+
+extension DeleteGroupsResponse.DeletableGroupResult {
+    static func result(_ groupId: String, _ code: ErrorCode) -> DeleteGroupsResponse.DeletableGroupResult {
+        var result = DeleteGroupsResponse.DeletableGroupResult()
+        result.groupId = groupId
+        result.errorCode = code.rawValue
+        return result
+    }
+}

@@ -1,0 +1,97 @@
+/// What may happen to a group when nobody says anything.
+enum GroupTimer: Hashable, Sendable {
+    /// A classic member, or a member id that was handed out and not used, was silent for its session timeout.
+    case classicSession(groupId: String, memberId: String)
+    /// A classic group has waited long enough for members to rejoin.
+    case classicJoin(groupId: String)
+    /// A classic group has waited long enough for members to ask for their assignment.
+    case classicSync(groupId: String)
+    /// A consumer group member was silent for the session timeout.
+    case consumerSession(groupId: String, memberId: String)
+    /// A consumer group member did not give up partitions within its rebalance timeout.
+    case consumerRebalance(groupId: String, memberId: String)
+    case offsetExpiration
+}
+
+/// All timers of a shard in one binary heap.
+///
+/// A heartbeat moves a deadline further away far more often than a deadline passes, so a later deadline is only noted;
+/// the heap's entry is put right when it comes up. Invariant: each timer of `deadlines` has an entry in the heap that is
+/// not later than its deadline.
+struct DeadlineQueue: Sendable {
+    private struct Entry: Sendable {
+        let deadline: Int64
+        /// Breaks ties in the order of scheduling, so that equal inputs lead to equal outputs.
+        let sequence: UInt64
+        let timer: GroupTimer
+
+        func precedes(_ other: Entry) -> Bool {
+            deadline != other.deadline ? deadline < other.deadline : sequence < other.sequence
+        }
+    }
+
+    private var heap: [Entry] = []
+    private var deadlines: [GroupTimer: (deadline: Int64, earliestEntry: Int64)] = [:]
+    private var nextSequence: UInt64 = 0
+
+    mutating func schedule(_ timer: GroupTimer, at deadline: Int64) {
+        if let current = deadlines[timer], current.earliestEntry <= deadline {
+            deadlines[timer]!.deadline = deadline
+        } else {
+            deadlines[timer] = (deadline, deadline)
+            push(timer, deadline)
+        }
+    }
+
+    mutating func cancel(_ timer: GroupTimer) {
+        deadlines[timer] = nil
+    }
+
+    func isScheduled(_ timer: GroupTimer) -> Bool { deadlines[timer] != nil }
+
+    /// A moment not later than the first deadline. It may be early, since deadlines that moved are put right lazily;
+    /// then `popExpired` finds nothing and the driver asks again.
+    var nextDeadline: Int64? { deadlines.isEmpty ? nil : heap.first?.deadline }
+
+    /// Removes the first timer whose deadline has come.
+    mutating func popExpired(now: Int64) -> GroupTimer? {
+        while let first = heap.first, first.deadline <= now {
+            removeFirst()
+            guard let current = deadlines[first.timer], current.earliestEntry == first.deadline else { continue }
+            if current.deadline <= now {
+                deadlines[first.timer] = nil
+                return first.timer
+            }
+            deadlines[first.timer] = (current.deadline, current.deadline)
+            push(first.timer, current.deadline)
+        }
+        return nil
+    }
+
+    private mutating func push(_ timer: GroupTimer, _ deadline: Int64) {
+        heap.append(Entry(deadline: deadline, sequence: nextSequence, timer: timer))
+        nextSequence += 1
+        var child = heap.count - 1
+        while child > 0 {
+            let parent = (child - 1) / 2
+            guard heap[child].precedes(heap[parent]) else { break }
+            heap.swapAt(child, parent)
+            child = parent
+        }
+    }
+
+    private mutating func removeFirst() {
+        heap.swapAt(0, heap.count - 1)
+        heap.removeLast()
+        var parent = 0
+        while true {
+            var first = parent
+            for child in [2 * parent + 1, 2 * parent + 2] where child < heap.count {
+                if heap[child].precedes(heap[first]) { first = child }
+            }
+            if first == parent { return }
+            heap.swapAt(parent, first)
+            parent = first
+        }
+    }
+}

@@ -1,0 +1,75 @@
+import KafkaProtocol
+
+/// State from records: those of the log when it is loaded, and those that a handler has just made.
+extension GroupCoordinatorShard {
+    /// Takes the next record of the log. Kinds of records that this build does not know are counted and skipped; a known
+    /// kind that cannot be read is an error, since it would be forgotten for good.
+    package mutating func replay(key: [UInt8], value: [UInt8]?) throws(ProtocolDecodingError) {
+        precondition(phase == .loading, "replay after finishLoading")
+        switch try GroupRecord.decode(key: key, value: value) {
+        case .record(let record): apply(record)
+        case .unknown(let keyVersion): skippedKeyVersions[keyVersion, default: 0] += 1
+        }
+    }
+
+    /// Ends loading: members get a full session to show up in, as their coordinator may just have moved.
+    package mutating func finishLoading(now: Int64, into actions: inout [CoordinatorAction]) {
+        precondition(phase == .loading, "finishLoading twice")
+        phase = .active
+        effects.now = now
+        // Offsets outlive a group that was changing its protocol when the log ended.
+        for groupId in offsets.offsets.keys { createSimpleGroupIfAbsent(groupId) }
+        for groupId in classicGroups.keys.sorted() { classicGroups[groupId]!.startSessions(&effects) }
+        for groupId in consumerGroups.keys.sorted() { consumerGroups[groupId]!.startTimers(configuration, &effects) }
+        effects.schedule(.offsetExpiration, after: configuration.offsetsRetentionCheckIntervalMs)
+        replies.flush(&effects, into: &actions)
+    }
+
+    mutating func write(_ record: GroupRecord) {
+        apply(record)
+        effects.records.append(record)
+    }
+
+    private mutating func apply(_ record: GroupRecord) {
+        switch record {
+        case .offsetCommit(let key, let value):
+            if let value {
+                createSimpleGroupIfAbsent(key.group)
+                offsets.set(CommittedOffset(value), group: key.group, topic: key.topic, partition: key.partition)
+            } else {
+                offsets.remove(group: key.group, topic: key.topic, partition: key.partition)
+            }
+        case .groupMetadata(let key, let value):
+            classicGroups[key.group] = value.map { ClassicGroup(groupId: key.group, loading: $0) }
+            if value != nil { consumerGroups[key.group] = nil }
+        case .consumerGroupMetadata(let key, let value):
+            apply(record, toConsumerGroup: key.groupId, isTombstone: value == nil)
+            if value == nil { consumerGroups[key.groupId] = nil }
+        case .consumerGroupPartitionMetadata(let key, let value):
+            apply(record, toConsumerGroup: key.groupId, isTombstone: value == nil)
+        case .consumerGroupMemberMetadata(let key, let value):
+            apply(record, toConsumerGroup: key.groupId, isTombstone: value == nil)
+        case .consumerGroupTargetAssignmentMetadata(let key, let value):
+            apply(record, toConsumerGroup: key.groupId, isTombstone: value == nil)
+        case .consumerGroupTargetAssignmentMember(let key, let value):
+            apply(record, toConsumerGroup: key.groupId, isTombstone: value == nil)
+        case .consumerGroupCurrentMemberAssignment(let key, let value):
+            apply(record, toConsumerGroup: key.groupId, isTombstone: value == nil)
+        }
+    }
+
+    private mutating func apply(_ record: GroupRecord, toConsumerGroup groupId: String, isTombstone: Bool) {
+        if consumerGroups[groupId] == nil {
+            if isTombstone { return }
+            classicGroups[groupId] = nil
+            consumerGroups[groupId] = ConsumerGroup(groupId: groupId)
+        }
+        consumerGroups[groupId]!.apply(record)
+    }
+
+    private mutating func createSimpleGroupIfAbsent(_ groupId: String) {
+        if classicGroups[groupId] == nil && consumerGroups[groupId] == nil {
+            classicGroups[groupId] = ClassicGroup(groupId: groupId)
+        }
+    }
+}

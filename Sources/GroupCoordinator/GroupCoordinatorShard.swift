@@ -1,0 +1,183 @@
+import KafkaProtocol
+
+/// The groups and committed offsets of one partition of `__consumer_offsets`: a state machine without clock, I/O and
+/// randomness of its own. Times are milliseconds of the wall clock, since offsets are stamped with them; a clock that
+/// steps makes sessions longer or shorter, never wrong.
+///
+/// The driver's duties:
+/// 1. Read the partition's log and `replay` each record, then call `finishLoading`. Until then requests are answered
+///    COORDINATOR_LOAD_IN_PROGRESS.
+/// 2. Carry out the actions in order. Each `append` becomes one batch; report it with `appended`, in the order of
+///    appending. Events may be handled while appends are outstanding.
+/// 3. Call `advance` not later than `nextDeadline`.
+/// 4. Call `topicsChanged` with every new image of the topics, before `finishLoading` for the first time.
+///
+/// State changes when an event is handled, before its records are durable; replies wait until they are. When an append
+/// fails, what the state says was not written, so the shard answers everything that waits with an error and refuses all
+/// further work: the driver drops it and loads another from the log.
+package struct GroupCoordinatorShard: Sendable {
+    enum Phase: Sendable, Equatable {
+        case loading
+        case active
+        case failed(ErrorCode)
+    }
+
+    let configuration: GroupConfiguration
+    let patternMatcher: any TopicPatternMatcher
+    var phase: Phase = .loading
+    /// A group is in at most one of these two.
+    var classicGroups: [String: ClassicGroup] = [:]
+    var consumerGroups: [String: ConsumerGroup] = [:]
+    var offsets = OffsetStore()
+    var topics = TopicsImage()
+    var topicsVersion: UInt64 = 1
+    var effects = GroupEffects()
+    var replies = ReplyQueue()
+    /// Kinds of records in the log that this build does not know, with how many there were. They are left where they
+    /// are.
+    package internal(set) var skippedKeyVersions: [Int16: Int] = [:]
+
+    package init(configuration: GroupConfiguration, patternMatcher: any TopicPatternMatcher) {
+        self.configuration = configuration
+        self.patternMatcher = patternMatcher
+    }
+
+    var environment: ConsumerGroupEnvironment {
+        ConsumerGroupEnvironment(
+            configuration: configuration, topics: topics, topicsVersion: topicsVersion, patternMatcher: patternMatcher)
+    }
+
+    // MARK: Requests
+
+    /// Handles a request. Its reply is among the actions of this call or of a later one.
+    package mutating func handle(
+        _ request: CoordinatorRequest, token: RequestToken, context: RequestContext, now: Int64,
+        using generator: inout some RandomNumberGenerator, into actions: inout [CoordinatorAction]
+    ) {
+        effects.now = now
+        switch phase {
+        case .loading:
+            let code = ErrorCode.coordinatorLoadInProgress
+            effects.reply(token, .failure(request, apiVersion: context.apiVersion, code))
+        case .failed(let code):
+            effects.reply(token, .failure(request, apiVersion: context.apiVersion, code))
+        case .active:
+            dispatch(request, token, context, using: &generator)
+        }
+        replies.flush(&effects, into: &actions)
+    }
+
+    private mutating func dispatch(
+        _ request: CoordinatorRequest, _ token: RequestToken, _ context: RequestContext,
+        using generator: inout some RandomNumberGenerator
+    ) {
+        switch request {
+        case .joinGroup(let request):
+            joinGroup(request, token, context, using: &generator)
+        case .syncGroup(let request):
+            syncGroup(request, ParkedRequest(token: token, apiVersion: context.apiVersion))
+        case .heartbeat(let request):
+            effects.reply(token, .heartbeat(heartbeat(request)))
+        case .leaveGroup(let request):
+            // Members that wait are answered first, then the one that leaves.
+            let response = leaveGroup(request, context)
+            effects.reply(token, .leaveGroup(response))
+        case .consumerGroupHeartbeat(let request):
+            effects.reply(
+                token, .consumerGroupHeartbeat(consumerGroupHeartbeat(request, context, using: &generator)))
+        case .offsetCommit(let request):
+            effects.reply(token, .offsetCommit(commitOffsets(request, context)))
+        case .offsetFetch(let request):
+            effects.reply(token, .offsetFetch(fetchOffsets(request, context)))
+        case .offsetDelete(let request):
+            effects.reply(token, .offsetDelete(deleteOffsets(request)))
+        case .describeGroups(let request):
+            effects.reply(token, .describeGroups(describeGroups(request, context)))
+        case .consumerGroupDescribe(let request):
+            effects.reply(token, .consumerGroupDescribe(describeConsumerGroups(request)))
+        case .listGroups(let request):
+            effects.reply(token, .listGroups(listGroups(request)))
+        case .deleteGroups(let request):
+            effects.reply(token, .deleteGroups(deleteGroups(request)))
+        }
+    }
+
+    // MARK: Appends
+
+    /// Reports the end of an append. With an error the shard is of no further use.
+    package mutating func appended(
+        _ token: AppendToken, error: ErrorCode?, now: Int64, into actions: inout [CoordinatorAction]
+    ) {
+        if let error {
+            fail(AppendError.responseCode(for: error), now: now, into: &actions)
+        } else {
+            replies.succeeded(token, into: &actions)
+        }
+    }
+
+    /// Ends the shard, because the partition moves to another broker or this one stops: all open requests are answered
+    /// with `error`.
+    package mutating func unload(error: ErrorCode, now: Int64, into actions: inout [CoordinatorAction]) {
+        fail(error, now: now, into: &actions)
+    }
+
+    private mutating func fail(_ code: ErrorCode, now: Int64, into actions: inout [CoordinatorAction]) {
+        effects.now = now
+        replies.failAll(code, into: &actions)
+        for groupId in classicGroups.keys.sorted() { classicGroups[groupId]!.failParkedRequests(code, &effects) }
+        effects.deadlines = DeadlineQueue()
+        phase = .failed(code)
+        replies.flush(&effects, into: &actions)
+    }
+
+    // MARK: Time
+
+    /// When `advance` must be called at the latest; it may turn out that nothing was due.
+    package var nextDeadline: Int64? { effects.deadlines.nextDeadline }
+
+    package mutating func advance(now: Int64, into actions: inout [CoordinatorAction]) {
+        guard phase == .active else { return }
+        effects.now = now
+        while let timer = effects.deadlines.popExpired(now: now) {
+            fire(timer)
+            // Each timer is an event of its own, so that its records are one batch.
+            replies.flush(&effects, into: &actions)
+        }
+    }
+
+    private mutating func fire(_ timer: GroupTimer) {
+        let configuration = configuration
+        let environment = environment
+        switch timer {
+        case .classicSession(let groupId, let memberId):
+            classicGroups[groupId]?.sessionExpired(memberId, configuration, &effects)
+        case .classicJoin(let groupId):
+            classicGroups[groupId]?.joinTimedOut(configuration, &effects)
+        case .classicSync(let groupId):
+            classicGroups[groupId]?.syncTimedOut(configuration, &effects)
+        case .consumerSession(let groupId, let memberId):
+            consumerGroups[groupId]?.sessionExpired(memberId, environment, &effects)
+        case .consumerRebalance(let groupId, let memberId):
+            consumerGroups[groupId]?.rebalanceTimedOut(memberId, environment, &effects)
+        case .offsetExpiration:
+            expireOffsets()
+        }
+    }
+
+    // MARK: Topics
+
+    /// Takes a new image of the topics. Consumer groups look at it with their members' next heartbeats; offsets in
+    /// topics that are gone are deleted at once.
+    package mutating func topicsChanged(
+        _ image: TopicsImage, now: Int64, into actions: inout [CoordinatorAction]
+    ) {
+        effects.now = now
+        let gone = topics.topicsByName.filter { name, topic in image.topicsByName[name]?.id != topic.id }
+        topics = image
+        topicsVersion += 1
+        if phase == .active && !gone.isEmpty {
+            deleteOffsets(ofTopics: Set(gone.keys))
+            replies.flush(&effects, into: &actions)
+        }
+    }
+}

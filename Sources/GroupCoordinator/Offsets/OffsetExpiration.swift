@@ -1,0 +1,63 @@
+import KafkaProtocol
+
+/// When committed offsets grow old (KIP-211).
+enum OffsetExpirationRule: Equatable {
+    /// The group is in use in a way that protects all its offsets.
+    case never
+    /// An offset ages from its commit.
+    case sinceCommit
+    /// The group is empty; its offsets age from the moment it became so.
+    case since(Int64)
+
+    func isExpired(_ offset: CommittedOffset, now: Int64, retentionMs: Int64) -> Bool {
+        if self == .never { return false }
+        if let expireTimestamp = offset.expireTimestamp { return now >= expireTimestamp }
+        switch self {
+        case .never: return false
+        case .sinceCommit: return now - offset.commitTimestamp >= retentionMs
+        // A commit from outside may be younger than the moment when the last member left.
+        case .since(let timestamp): return now - max(timestamp, offset.commitTimestamp) >= retentionMs
+        }
+    }
+}
+
+extension ClassicGroup {
+    var offsetExpirationRule: OffsetExpirationRule {
+        if protocolType == nil { return .sinceCommit }
+        if state == .empty { return currentStateTimestamp.map { .since($0) } ?? .sinceCommit }
+        // Topics that members still read are excluded by the caller.
+        return state == .stable && subscribedTopics != nil ? .sinceCommit : .never
+    }
+}
+
+extension GroupCoordinatorShard {
+    mutating func expireOffsets() {
+        effects.schedule(.offsetExpiration, after: configuration.offsetsRetentionCheckIntervalMs)
+        for groupId in (Set(classicGroups.keys).union(consumerGroups.keys)).sorted() {
+            expireOffsets(of: groupId)
+            deleteGroupIfForgotten(groupId)
+        }
+    }
+
+    private mutating func expireOffsets(of groupId: String) {
+        let rule = classicGroups[groupId]?.offsetExpirationRule ?? .sinceCommit
+        if rule == .never { return }
+        for (topic, partitions) in offsets.topics(of: groupId).sorted(by: { $0.key < $1.key }) {
+            if isSubscribed(group: groupId, toTopic: topic) { continue }
+            for (partition, offset) in partitions.sorted(by: { $0.key < $1.key })
+            where rule.isExpired(offset, now: effects.now, retentionMs: configuration.offsetsRetentionMs) {
+                write(CommittedOffset.tombstone(group: groupId, topic: topic, partition: partition))
+            }
+        }
+    }
+
+    /// A group without members and offsets is nothing.
+    private mutating func deleteGroupIfForgotten(_ groupId: String) {
+        if offsets.hasOffsets(group: groupId) { return }
+        if let group = classicGroups[groupId], group.state == .empty, group.pendingJoinMembers.isEmpty {
+            deleteGroup(groupId)
+        } else if let group = consumerGroups[groupId], group.members.isEmpty {
+            deleteGroup(groupId)
+        }
+    }
+}

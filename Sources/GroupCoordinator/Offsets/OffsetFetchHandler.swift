@@ -1,0 +1,172 @@
+import KafkaProtocol
+
+/// Reads of committed offsets. `require_stable` asks to wait for open transactions; there are none here yet, so every
+/// offset is stable.
+extension GroupCoordinatorShard {
+    func fetchOffsets(_ request: OffsetFetchRequest, _ context: RequestContext) -> OffsetFetchResponse {
+        guard context.apiVersion < 8 else {
+            var response = OffsetFetchResponse()
+            response.groups = request.groups.map { fetchOffsets($0, apiVersion: context.apiVersion) }
+            return response
+        }
+        var group = OffsetFetchRequest.OffsetFetchRequestGroup()
+        group.groupId = request.groupId
+        group.topics = request.topics.map { topics in
+            topics.map { topic in
+                var named = OffsetFetchRequest.OffsetFetchRequestTopics()
+                named.name = topic.name
+                named.partitionIndexes = topic.partitionIndexes
+                return named
+            }
+        }
+        var response = OffsetFetchResponse()
+        let fetched = fetchOffsets(group, apiVersion: context.apiVersion)
+        response.errorCode = fetched.errorCode
+        response.topics = fetched.topics.map { topic in
+            var single = OffsetFetchResponse.OffsetFetchResponseTopic()
+            single.name = topic.name
+            single.partitions = topic.partitions.map { partition in
+                var result = OffsetFetchResponse.OffsetFetchResponsePartition()
+                result.partitionIndex = partition.partitionIndex
+                result.committedOffset = partition.committedOffset
+                result.committedLeaderEpoch = partition.committedLeaderEpoch
+                result.metadata = partition.metadata
+                result.errorCode = partition.errorCode
+                return result
+            }
+            return single
+        }
+        return response
+    }
+
+    private func fetchOffsets(
+        _ request: OffsetFetchRequest.OffsetFetchRequestGroup, apiVersion: Int16
+    ) -> OffsetFetchResponse.OffsetFetchResponseGroup {
+        if let code = validateFetch(request) { return .failure(request, code) }
+        var response = OffsetFetchResponse.OffsetFetchResponseGroup()
+        response.groupId = request.groupId
+        response.topics =
+            request.topics.map { $0.map { fetchTopic($0, group: request.groupId, apiVersion: apiVersion) } }
+            ?? fetchAllTopics(of: request.groupId, apiVersion: apiVersion)
+        return response
+    }
+
+    /// A member may say who it is, so that one that was fenced does not read offsets that its successor moves on. A
+    /// group that does not exist has no offsets, which is no error.
+    private func validateFetch(_ request: OffsetFetchRequest.OffsetFetchRequestGroup) -> ErrorCode? {
+        guard let group = consumerGroups[request.groupId] else { return nil }
+        if request.memberId == nil && request.memberEpoch < 0 { return nil }
+        guard let member = group.members[request.memberId ?? ""] else { return .unknownMemberId }
+        return request.memberEpoch == member.memberEpoch ? nil : .staleMemberEpoch
+    }
+
+    private func fetchTopic(
+        _ topic: OffsetFetchRequest.OffsetFetchRequestTopics, group groupId: String, apiVersion: Int16
+    ) -> OffsetFetchResponse.OffsetFetchResponseTopics {
+        var response = OffsetFetchResponse.OffsetFetchResponseTopics()
+        response.name = topic.name
+        response.topicId = topic.topicId
+        let name = apiVersion >= 10 ? topics.topicsById[topic.topicId]?.name : topic.name
+        response.partitions = topic.partitionIndexes.map { partition in
+            guard let name else { return .unknown(partition, .unknownTopicId) }
+            guard let offset = offsets.offset(group: groupId, topic: name, partition: partition) else {
+                return .unknown(partition)
+            }
+            return .committed(partition, offset)
+        }
+        return response
+    }
+
+    private func fetchAllTopics(
+        of groupId: String, apiVersion: Int16
+    ) -> [OffsetFetchResponse.OffsetFetchResponseTopics] {
+        offsets.topics(of: groupId).sorted { $0.key < $1.key }.compactMap { name, partitions in
+            var response = OffsetFetchResponse.OffsetFetchResponseTopics()
+            response.name = name
+            if apiVersion >= 10 {
+                // A deleted topic cannot be named any more.
+                guard let id = topics.topicsByName[name]?.id else { return nil }
+                response.topicId = id
+            }
+            response.partitions = partitions.sorted { $0.key < $1.key }.map { .committed($0.key, $0.value) }
+            return response
+        }
+    }
+}
+
+extension OffsetFetchResponse.OffsetFetchResponsePartitions {
+    static func committed(_ partition: Int32, _ offset: CommittedOffset) -> Self {
+        var response = Self()
+        response.partitionIndex = partition
+        response.committedOffset = offset.offset
+        response.committedLeaderEpoch = offset.leaderEpoch
+        response.metadata = offset.metadata
+        return response
+    }
+
+    static func unknown(_ partition: Int32, _ code: ErrorCode = .none) -> Self {
+        var response = Self()
+        response.partitionIndex = partition
+        response.committedOffset = -1
+        response.committedLeaderEpoch = -1
+        response.metadata = ""
+        response.errorCode = code.rawValue
+        return response
+    }
+}
+
+extension OffsetFetchResponse.OffsetFetchResponseGroup {
+    static func failure(_ request: OffsetFetchRequest.OffsetFetchRequestGroup, _ code: ErrorCode) -> Self {
+        var response = Self()
+        response.groupId = request.groupId
+        response.errorCode = code.rawValue
+        return response
+    }
+}
+
+extension OffsetFetchResponse {
+    /// Version 1 has no error of the whole group, so each partition carries it.
+    static func failure(_ request: OffsetFetchRequest, apiVersion: Int16, _ code: ErrorCode) -> OffsetFetchResponse {
+        var response = OffsetFetchResponse()
+        if apiVersion >= 8 {
+            response.groups = request.groups.map { .failure($0, code) }
+            return response
+        }
+        response.errorCode = code.rawValue
+        if apiVersion < 2 {
+            response.topics = (request.topics ?? []).map { topic in
+                var failed = OffsetFetchResponseTopic()
+                failed.name = topic.name
+                failed.partitions = topic.partitionIndexes.map { index in
+                    var partition = OffsetFetchResponsePartition()
+                    partition.partitionIndex = index
+                    partition.committedOffset = -1
+                    partition.metadata = ""
+                    partition.errorCode = code.rawValue
+                    return partition
+                }
+                return failed
+            }
+        }
+        return response
+    }
+
+    func failed(_ code: ErrorCode) -> OffsetFetchResponse {
+        var response = OffsetFetchResponse()
+        response.errorCode = code.rawValue
+        response.topics = topics
+        for topic in response.topics.indices {
+            for partition in response.topics[topic].partitions.indices {
+                response.topics[topic].partitions[partition].committedOffset = -1
+                response.topics[topic].partitions[partition].errorCode = code.rawValue
+            }
+        }
+        response.groups = groups.map { group in
+            var failed = OffsetFetchResponseGroup()
+            failed.groupId = group.groupId
+            failed.errorCode = code.rawValue
+            return failed
+        }
+        return response
+    }
+}
