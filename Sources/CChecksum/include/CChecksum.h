@@ -3,6 +3,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "preallocate.h"
+
 // CRC-32C (Castagnoli), reflected, as RFC 3720 and Kafka use it.
 //
 // `crc` is the finished checksum of the bytes before `data`, 0 for none, so that
