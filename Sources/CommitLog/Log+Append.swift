@@ -167,6 +167,15 @@ extension Log {
         let created = try Segment(creating: offset, in: path, fileSystem, now: now)
         try sealed.seal()
         try writeProducerSnapshot(at: offset)
+        if offset <= checkpointedRecoveryPoint {
+            // A truncation took the log below its checkpoint.
+            try sealed.file.file.synchronize()
+            try sealed.offsetIndex.takeFileToSynchronize()?.synchronize()
+            try sealed.timeIndex.takeFileToSynchronize()?.synchronize()
+            try sealed.transactionIndex.takeFileToSynchronize()?.synchronize()
+            try fileSystem.synchronizeDirectory(path)
+            sealed.isDirty = false
+        }
         unsynchronizedSealed.append(sealed)
         segments.append(created)
         recent.removeAll()

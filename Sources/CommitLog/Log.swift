@@ -41,6 +41,9 @@ package final class Log: @unchecked Sendable {
     var lastSynchronizedAt: Int64
     /// Serves `cleaner-offset-checkpoint`: everything before is compacted.
     var cleanedUpTo: Int64 = 0
+    /// The largest recovery point that a checkpoint may hold: segments wholly below it are not walked after a crash,
+    /// so they must be durable before the next one begins.
+    var checkpointedRecoveryPoint: Int64
     /// Offsets of `.snapshot` files on disk, ascending.
     var snapshotOffsets: [Int64] = []
     /// Set from the first to the last step of a compaction of this log.
@@ -73,6 +76,7 @@ package final class Log: @unchecked Sendable {
         epochs = recovered.epochs
         snapshotOffsets = recovered.snapshotOffsets
         lastSynchronizedAt = recovered.opening.now
+        checkpointedRecoveryPoint = recovered.opening.recoveryPoint
         start = Atomic(recovered.startOffset)
         end = Atomic(recovered.endOffset)
         durable = Atomic(min(recovered.durableOffset, recovered.endOffset))
