@@ -28,7 +28,8 @@ let package = Package(
 
         // The wire and the disk.
         .target(name: "KafkaProtocol", swiftSettings: swiftSettings),
-        .executableTarget(name: "KafkaProtocolGenerator", swiftSettings: swiftSettings),
+        .executableTarget(
+            name: "KafkaProtocolGenerator", exclude: ["Specification"], swiftSettings: swiftSettings),
         .target(
             name: "RecordFormat", dependencies: ["CChecksum", "CZstd", "CLZ4", "CSnappy", "CZlib"],
             swiftSettings: swiftSettings),

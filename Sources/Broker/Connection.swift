@@ -61,7 +61,7 @@ package final class Connection {
     /// As `reply`, for replies that are patched later in this tick. When `isHeld`, the reply is not sent before
     /// `complete`.
     func patchableReply(
-        isHeld: Bool, _ slotState: @autoclosure () -> ReplySlot.State, _ write: (inout ReplyBuffer) -> Void
+        isHeld: Bool, _ slotState: ReplySlot.State, _ write: (inout ReplyBuffer) -> Void
     ) -> ReplyPlace {
         loop.touch(self)
         if waitingReplies == 0 && !isHeld {
@@ -70,7 +70,7 @@ package final class Connection {
         }
         var buffer = ReplyBuffer()
         write(&buffer)
-        return ReplyPlace(slot: appendSlot(ReplySlot(buffer: buffer, state: slotState())))
+        return ReplyPlace(slot: appendSlot(ReplySlot(buffer: buffer, state: slotState)))
     }
 
     func withReply(at place: ReplyPlace, _ body: (inout ReplyBuffer) -> Void) {

@@ -144,8 +144,10 @@ final class PendingFetch {
         result.logStartOffset = log.startOffset
         if partition.lastFetchedEpoch >= 0 {
             let end = log.endOffset(forEpoch: partition.lastFetchedEpoch)
-            if end.epoch < partition.lastFetchedEpoch || end.endOffset < partition.fetchOffset {
-                result.divergingEpoch = (end.epoch, end.endOffset)
+            let epoch = end?.epoch ?? -1
+            let endOffset = end?.startOffset ?? -1
+            if epoch < partition.lastFetchedEpoch || endOffset < partition.fetchOffset {
+                result.divergingEpoch = (epoch, endOffset)
                 return
             }
         }

@@ -29,6 +29,22 @@ extension ErrorCode {
         }
     }
 
+    init(_ error: LogReadError) {
+        switch error {
+        case .offsetOutOfRange: self = .offsetOutOfRange
+        case .storageFailure, .offline: self = .kafkaStorageError
+        case .closed: self = .notLeaderOrFollower
+        }
+    }
+
+    init(_ error: LogError) {
+        switch error {
+        case .offsetOutOfRange: self = .offsetOutOfRange
+        case .storageFailure, .offline: self = .kafkaStorageError
+        case .closed: self = .notLeaderOrFollower
+        }
+    }
+
     init(_ error: MetadataStoreError) {
         switch error {
         case .conflict: self = .concurrentTransactions

@@ -1,7 +1,7 @@
 import KafkaProtocol
 
 /// How one API is answered. One file each, in `Handlers/`; `SupportedApis` lists them all.
-protocol RequestHandler {
+protocol RequestHandler: SendableMetatype {
     associatedtype Request: ProtocolRequest
     /// The versions answered here; those of the specification, or fewer.
     static var versions: ClosedRange<Int16> { get }

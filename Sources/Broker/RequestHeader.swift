@@ -1,5 +1,8 @@
 import KafkaProtocol
 
+/// The protocol's, not the record format's.
+typealias ByteCursor = KafkaProtocol.ByteCursor
+
 /// What stands before every request.
 struct RequestHeader {
     var apiKey: Int16

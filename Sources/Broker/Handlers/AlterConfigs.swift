@@ -15,7 +15,7 @@ enum AlterConfigsHandler: RequestHandler {
                 var result = AlterConfigsResponse.AlterConfigsResourceResponse()
                 result.resourceType = asked.resourceType
                 result.resourceName = asked.resourceName
-                do {
+                do throws(MetadataRefusal) {
                     let resource = try ConfigurationResource(asked.resourceType, asked.resourceName)
                     _ = try resource.values(broker)
                     var values = ConfigurationValues()

@@ -37,7 +37,7 @@ enum DeleteRecordsHandler: RequestHandler {
             result.errorCode = ErrorCode.invalidTopicException.rawValue
             return result
         }
-        guard leader.log.configuration.cleanupPolicy.contains(.delete) else {
+        guard leader.log.currentConfiguration.cleanupPolicy.contains(.delete) else {
             result.errorCode = ErrorCode.policyViolation.rawValue
             return result
         }
@@ -48,8 +48,7 @@ enum DeleteRecordsHandler: RequestHandler {
             return result
         }
         do {
-            try broker.logs.deleteRecords(of: leader.log, before: offset)
-            result.lowWatermark = leader.log.startOffset
+            result.lowWatermark = try leader.log.deleteRecords(before: offset, now: broker.clock.wallMilliseconds)
         } catch {
             result.errorCode = ErrorCode(error).rawValue
         }

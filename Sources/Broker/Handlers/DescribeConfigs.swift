@@ -1,3 +1,4 @@
+import ClusterMetadata
 import Configuration
 import KafkaProtocol
 
@@ -13,7 +14,7 @@ enum DescribeConfigsHandler: RequestHandler {
             var result = DescribeConfigsResponse.DescribeConfigsResult()
             result.resourceType = resource.resourceType
             result.resourceName = resource.resourceName
-            do {
+            do throws(MetadataRefusal) {
                 let keys = resource.configurationKeys.map(Set.init)
                 result.configs = try ConfigurationResource(resource.resourceType, resource.resourceName)
                     .describe(context.broker)

@@ -11,7 +11,7 @@ enum DescribeLogDirsHandler: RequestHandler {
         let table = context.loop.topics
         var directory = DescribeLogDirsResponse.DescribeLogDirsResult()
         directory.logDir = broker.logs.path
-        if broker.logs.isOffline {
+        if broker.logs.health.isOffline {
             directory.errorCode = ErrorCode.kafkaStorageError.rawValue
         } else {
             let space = broker.diskSpace()

@@ -27,7 +27,7 @@ enum DescribeProducersHandler: RequestHandler {
                     state.lastSequence = producer.lastSequence
                     state.lastTimestamp = producer.lastTimestamp
                     state.coordinatorEpoch = producer.coordinatorEpoch
-                    state.currentTxnStartOffset = producer.currentTransactionFirstOffset ?? -1
+                    state.currentTxnStartOffset = producer.transactionFirstOffset
                     return state
                 }
                 return answer

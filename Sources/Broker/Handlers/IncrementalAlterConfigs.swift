@@ -17,7 +17,7 @@ enum IncrementalAlterConfigsHandler: RequestHandler {
                 var result = IncrementalAlterConfigsResponse.AlterConfigsResourceResponse()
                 result.resourceType = asked.resourceType
                 result.resourceName = asked.resourceName
-                do {
+                do throws(MetadataRefusal) {
                     try alter(asked, validateOnly: request.validateOnly, broker)
                 } catch {
                     result.errorCode = error.code.rawValue

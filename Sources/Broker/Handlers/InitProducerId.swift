@@ -1,3 +1,4 @@
+import ClusterMetadata
 import KafkaProtocol
 
 /// InitProducerId: an id for an idempotent producer (KIP-98). Its sequence numbers are checked by the partition's log.
@@ -15,7 +16,7 @@ enum InitProducerIdHandler: RequestHandler {
             return .reply(succeeded(id))
         }
         return context.onControlThread { broker in
-            do {
+            do throws(MetadataStoreError) {
                 return succeeded(try broker.producerIds.nextFromNewBlock(broker.controller))
             } catch {
                 return failed(ErrorCode(error))

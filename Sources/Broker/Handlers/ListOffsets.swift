@@ -57,20 +57,20 @@ enum ListOffsetsHandler: RequestHandler {
                 answer.leaderEpoch = leader.leaderEpoch
             case Special.earliest, Special.earliestLocal:
                 answer.offset = log.startOffset
-                answer.leaderEpoch = log.epoch(at: log.startOffset) ?? leader.leaderEpoch
+                answer.leaderEpoch = log.leaderEpoch(at: log.startOffset) ?? leader.leaderEpoch
             case Special.latestTiered, Special.earliestPendingUpload:
                 break  // There is no tiered storage: no such offset.
             case Special.maximumTimestamp:
-                if let found = try log.maximumTimestamp(), found.offset < end {
+                if let found = try log.maxTimestamp(), found.offset < end {
                     answer.offset = found.offset
                     answer.timestamp = found.timestamp
-                    answer.leaderEpoch = log.epoch(at: found.offset) ?? leader.leaderEpoch
+                    answer.leaderEpoch = found.leaderEpoch
                 }
             case 0...:
                 if let found = try log.offset(forTimestamp: partition.timestamp), found.offset < end {
                     answer.offset = found.offset
                     answer.timestamp = found.timestamp
-                    answer.leaderEpoch = log.epoch(at: found.offset) ?? leader.leaderEpoch
+                    answer.leaderEpoch = found.leaderEpoch
                 }
             default:
                 answer.errorCode = ErrorCode.unsupportedVersion.rawValue

@@ -25,9 +25,10 @@ enum OffsetForLeaderEpochHandler: RequestHandler {
                     answer.errorCode = (isOld ? ErrorCode.fencedLeaderEpoch : .unknownLeaderEpoch).rawValue
                     return answer
                 }
-                let end = leader.log.endOffset(forEpoch: partition.leaderEpoch)
-                answer.leaderEpoch = end.epoch
-                answer.endOffset = end.endOffset
+                if let end = leader.log.endOffset(forEpoch: partition.leaderEpoch) {
+                    answer.leaderEpoch = end.epoch
+                    answer.endOffset = end.startOffset
+                }
                 return answer
             }
             return result

@@ -35,7 +35,7 @@ enum ProduceHandler {
 
         let pending = acks == -1 ? PendingProduce(version: header.apiVersion, start: loop.tickStart) : nil
         var failure: ProtocolDecodingError?
-        let write = { (buffer: inout ReplyBuffer) in
+        func write(_ buffer: inout ReplyBuffer) {
             let reply = buffer.beginFrame(correlationId: header.correlationId, flexibleHeader: flexible)
             do throws(ProtocolDecodingError) {
                 try request.readTopics(RawSpan(_unsafeBytes: frame), at: &cursor, into: &buffer.writer)
@@ -50,7 +50,8 @@ enum ProduceHandler {
             var unsent = ReplyBuffer()
             write(&unsent)
         } else {
-            place = connection.patchableReply(isHeld: pending != nil, pending.map { .produce($0) } ?? .ready, write)
+            let state = pending.map { ReplySlot.State.produce($0) } ?? .ready
+            place = connection.patchableReply(isHeld: pending != nil, state, write)
         }
         if let failure {
             loop.staged.removeAll(keepingCapacity: true)
