@@ -154,11 +154,15 @@ package final class Broker: Sendable {
 
     // MARK: The end
 
-    /// Finishes what was begun and closes the logs cleanly. Connections must be closed before.
-    package func shutDown() throws(LogDirectoryError) {
+    /// Finishes what was begun: groups answer who waits, and what was appended is synced, so that its replies go out.
+    package func quiesce() {
         groups.stop()
         control.stop()
         groupCommit.stop()
+    }
+
+    /// Closes the logs cleanly. Connections must be closed before.
+    package func close() throws(LogDirectoryError) {
         if logs.health.isOffline {
             controller.close()
             throw .offline

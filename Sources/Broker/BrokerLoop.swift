@@ -60,7 +60,24 @@ package final class BrokerLoop: @unchecked Sendable {
 
     func connection(_ id: UInt64) -> Connection? { connections[id] }
 
-    package var connectionCount: Int { connections.count }
+    package func stopTakingRequests() {
+        for connection in connections.values { connection.sink.stopReading() }
+    }
+
+    package func closeConnections() {
+        endTick()
+        for connection in connections.values { connection.sink.close() }
+    }
+
+    /// Closes connections without traffic. One that waits for a reply is not idle: a group member may wait long.
+    package func closeIdleConnections() {
+        let limit = broker.limits.idleMilliseconds
+        guard limit >= 0 else { return }
+        for connection in connections.values
+        where connection.waitingReplies == 0 && connection.sink.isIdle(forMilliseconds: limit) {
+            connection.sink.close()
+        }
+    }
 
     // MARK: The tick
 

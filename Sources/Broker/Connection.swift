@@ -136,9 +136,11 @@ package final class Connection {
             firstSlot += UInt64(sentSlots)
             sentSlots = 0
         }
-        guard !output.isEmpty else { return }
-        sink.send(output)
-        output.removeAll()
+        if !output.isEmpty {
+            sink.send(output)
+            output.removeAll()
+        }
+        sink.tickEnded()
     }
 
     /// Ends the connection because of what the peer sent; the reason is logged, once.
@@ -185,5 +187,11 @@ package protocol ReplySink: AnyObject {
     /// Bytes handed over that the client has not read.
     var unsentBytes: Int { get }
     func send(_ replies: ReplyBuffer)
+    /// The batches of this tick are written: the memory of its frames is not needed any more.
+    func tickEnded()
+    /// Takes no more requests.
+    func stopReading()
+    /// Whether nothing came or went for so long.
+    func isIdle(forMilliseconds duration: Int64) -> Bool
     func close()
 }

@@ -7,7 +7,8 @@ package enum RequestDispatcher {
     /// loop's tick ends, because batches are written from there.
     package static func handle(_ frame: UnsafeRawBufferPointer, from connection: Connection) {
         guard !connection.isClosed else { return }
-        connection.loop.beginTick()
+        // Also frees the frame's memory when the tick ends.
+        connection.loop.touch(connection)
         let bytes = RawSpan(_unsafeBytes: frame)
         var cursor = ByteCursor()
         do {

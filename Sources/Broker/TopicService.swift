@@ -226,18 +226,3 @@ extension LogConfiguration {
         }
     }
 }
-
-extension Uuid {
-    /// The 16 bytes, the most significant first.
-    var bytes: [UInt8] {
-        var writer = ByteWriter()
-        writer.write(self)
-        return writer.bytes
-    }
-
-    init?(_ bytes: [UInt8]) {
-        guard bytes.count == 16 else { return nil }
-        self.init(
-            high: bytes[..<8].reduce(0) { $0 << 8 | UInt64($1) }, low: bytes[8...].reduce(0) { $0 << 8 | UInt64($1) })
-    }
-}

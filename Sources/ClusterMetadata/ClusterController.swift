@@ -22,7 +22,9 @@ package final class ClusterController: Sendable {
     private static let producerIdBlock: Int64 = 1000
 
     /// Reads the store; a new one gets a cluster id.
-    package init(store: any MetadataStore, registration: BrokerRegistration, newClusterId: () -> Uuid) throws(MetadataStoreError) {
+    package init(
+        store: any MetadataStore, registration: BrokerRegistration, newClusterId: () -> String
+    ) throws(MetadataStoreError) {
         self.store = store
         self.nodeId = registration.nodeId
         var image = MetadataImage()
@@ -44,7 +46,7 @@ package final class ClusterController: Sendable {
             }
         }
         if image.clusterId.isEmpty {
-            image.clusterId = newClusterId().description
+            image.clusterId = newClusterId()
             var transaction = MetadataTransaction()
             transaction.require(MetadataKey.cluster, version: 0)
             transaction.put(MetadataKey.cluster, encodeEntry(ClusterEntry(clusterId: image.clusterId)))

@@ -39,6 +39,17 @@ package struct MetaProperties: Equatable, Sendable {
         others = values
     }
 
+    /// The properties of a directory that somebody used before; nil when there are none.
+    package static func existing(
+        in path: String, _ fileSystem: any FileSystem
+    ) throws(FileSystemError) -> MetaProperties? {
+        guard let bytes = try fileSystem.contents(of: path + "/" + fileName) else { return nil }
+        guard let properties = MetaProperties(bytes) else {
+            throw FileSystemError(.read, path + "/" + fileName, code: EBADMSG)
+        }
+        return properties
+    }
+
     /// The directory's properties, written when it has none. A file that is not sound is EBADMSG.
     static func read(_ opening: LogDirectory.Opening) throws(FileSystemError) -> MetaProperties {
         let file = opening.path + "/" + fileName

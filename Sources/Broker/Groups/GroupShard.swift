@@ -65,6 +65,10 @@ final class GroupShard: Sendable {
         drain()
     }
 
+    func committedOffsets() -> [GroupCoordinatorShard.GroupOffset] {
+        state.withLock { $0.machine.committedOffsets }
+    }
+
     func stop() {
         let now = now
         state.withLock { state in
