@@ -9,7 +9,9 @@ package struct RecoveryReport: Equatable, Sendable {
         case checksumMismatch
         /// A batch's offsets are below those before it or outside its segment.
         case offsetsOutOfOrder
-        /// The segment follows one that was cut.
+        /// The segment ends before the next one begins.
+        case missingBatches
+        /// The segment follows one that was cut or lost batches.
         case followsCut
         case missingIndex
         case corruptIndex
@@ -99,7 +101,10 @@ enum SegmentRecovery {
             if position == 0, header.magic == 0 || header.magic == 1, header.batchLength >= 14,
                 Int64(header.totalLength) <= size
             {
-                throw .unsupportedMessageFormat(path: path, magic: header.magic)
+                try fill(header.totalLength)
+                if isOldMessage(window.bytes.slice(start..<window.count), length: header.totalLength) {
+                    throw .unsupportedMessageFormat(path: path, magic: header.magic)
+                }
             }
             guard header.magic == RecordBatchHeader.currentMagic,
                 header.totalLength >= RecordBatchHeader.byteCount, header.lastOffsetDelta >= 0,
@@ -124,5 +129,17 @@ enum SegmentRecovery {
             position += Int64(header.totalLength)
         }
         return Result(soundBytes: position, reason: nil)
+    }
+
+    /// Whether the bytes start with a message of format 0 or 1, which has a CRC-32 of what follows it at 12. Damage
+    /// can look like one but for that.
+    private static func isOldMessage(_ bytes: UnsafeRawBufferPointer, length: Int) -> Bool {
+        guard length <= bytes.count else { return false }
+        var crc = UInt32.max
+        for byte in bytes[16..<length] {
+            crc ^= UInt32(byte)
+            for _ in 0..<8 { crc = (crc >> 1) ^ (crc & 1 == 1 ? 0xEDB8_8320 : 0) }
+        }
+        return ~crc == bytes.loadBigEndian(at: 12, as: UInt32.self)
     }
 }
