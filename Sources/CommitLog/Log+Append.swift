@@ -100,7 +100,7 @@ extension Log {
         let segment = active
         segment.reserve(
             Int64(scratch.totalLength), chunk: configuration.preallocationChunkBytes,
-            limit: configuration.preallocate ? configuration.segmentBytes : 0)
+            limit: configuration.segmentBytes, whole: configuration.preallocate)
         do {
             try segment.file.file.writeAll(scratch.piecesToWrite, at: segment.size)
         } catch {
