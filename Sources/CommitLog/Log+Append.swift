@@ -153,7 +153,11 @@ extension Log {
         if !segment.canHold(offset: header.lastOffset) { return true }
         if segment.indexIsFull(maximumBytes: configuration.indexMaximumBytes) { return true }
         // Age counts in the records' time, so that a log written anew from old records is cut as the old one was.
-        let limit = configuration.segmentMilliseconds - configuration.segmentJitterMilliseconds
+        var limit = configuration.segmentMilliseconds - configuration.segmentJitterMilliseconds
+        // The active segment is never compacted, so it must not stay active longer than records may wait for that.
+        if configuration.cleanupPolicy.contains(.compact) {
+            limit = min(limit, configuration.maximumCompactionLagMilliseconds)
+        }
         if let first = segment.firstTimestamp, first >= 0, header.maxTimestamp >= 0 {
             return header.maxTimestamp - first > limit
         }

@@ -331,6 +331,13 @@ package final class LogDirectory: @unchecked Sendable {
                 }
             }
             try write(.recoveryPoint, recoveryPoints)
+            for (name, log) in logs {
+                log.lock.withLock {
+                    let written = recoveryPoints[name] ?? 0
+                    log.persistedRecoveryPoint = min(written, log.endOffset)
+                    log.checkpointedRecoveryPoint = written
+                }
+            }
             try write(.highWatermark, logs.mapValues(\.highWatermark))
             try write(
                 .logStart,

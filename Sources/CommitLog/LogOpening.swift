@@ -21,7 +21,8 @@ package struct LogOpening: Sendable {
 
     package init(
         name: PartitionName, path: String, fileSystem: any FileSystem, configuration: LogConfiguration = .init(),
-        recoveryPoint: Int64 = 0, isRecoveryPointKnown: Bool = true, logStartOffset: Int64 = 0, wasCleanShutdown: Bool = false, now: Int64,
+        recoveryPoint: Int64 = 0, isRecoveryPointKnown: Bool = true, logStartOffset: Int64 = 0,
+        wasCleanShutdown: Bool = false, now: Int64,
         health: DirectoryHealth = DirectoryHealth()
     ) {
         self.name = name

@@ -55,8 +55,11 @@ private final class Life {
             // Each time from another epoch, so that epochs are written as well.
             var bytes = Fixture.batch(
                 values, producerId: 5, epoch: 0, sequence: sequence, baseOffset: next, leaderEpoch: Int32(counter / 9))
-            if bytes.count > 600 { bytes = Fixture.batch([String(repeating: "+", count: 400)], producerId: 5, epoch: 0,
-                sequence: sequence, baseOffset: next, leaderEpoch: Int32(counter / 9)) }
+            if bytes.count > 600 {
+                bytes = Fixture.batch(
+                    [String(repeating: "+", count: 400)], producerId: 5, epoch: 0,
+                    sequence: sequence, baseOffset: next, leaderEpoch: Int32(counter / 9))
+            }
             let header = bytes.withUnsafeBytes { RecordBatchHeader($0) }
             guard let header else { return }
             sequence += header.recordCount

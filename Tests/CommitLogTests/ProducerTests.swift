@@ -87,7 +87,9 @@ import Testing
 
     @Test func transactionsHoldTheLastStableOffset() throws {
         let log = try Fixture.open(disk)
-        log.append([Fixture.batch(["plain"]), batch(0, transactional: true), batch(0, producer: 8, transactional: true)])
+        log.append([
+            Fixture.batch(["plain"]), batch(0, transactional: true), batch(0, producer: 8, transactional: true),
+        ])
         log.updateHighWatermark(3)
         #expect(log.lastStableOffset == 1)
         #expect(refusal(log.append([batch(1)])) == .invalidTransactionState)

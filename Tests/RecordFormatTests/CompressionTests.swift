@@ -49,7 +49,9 @@ struct Seeded: RandomNumberGenerator {
         let bytes = Array(repeating: UInt8(7), count: 5000)
         for codec in CompressionCodec.allCases {
             guard let levels = codec.levels else { continue }
-            #expect(throws: CompressionError.levelOutOfRange) { try compress(bytes, codec, level: levels.upperBound + 1) }
+            #expect(throws: CompressionError.levelOutOfRange) {
+                try compress(bytes, codec, level: levels.upperBound + 1)
+            }
             #expect(try decompress(try compress(bytes, codec, level: levels.upperBound), codec) == bytes)
         }
     }
@@ -74,7 +76,9 @@ struct Seeded: RandomNumberGenerator {
         // A length of 5 and one literal.
         #expect(try decompress([5, 4 << 2, 1, 2, 3, 4, 5], .snappy) == [1, 2, 3, 4, 5])
         // A claim of 256 MiB in six bytes.
-        #expect(throws: CompressionError.self) { try decompress([0x80, 0x80, 0x80, 0x80, 1, 0], .snappy, limit: 1 << 30) }
+        #expect(throws: CompressionError.self) {
+            try decompress([0x80, 0x80, 0x80, 0x80, 1, 0], .snappy, limit: 1 << 30)
+        }
     }
 
     /// Damaged input ends in an error or in other bytes, never in a trap or a large allocation.
@@ -86,9 +90,12 @@ struct Seeded: RandomNumberGenerator {
             var damaged = packed
             for _ in 0..<Int.random(in: 1...4, using: &random) {
                 switch Int.random(in: 0..<3, using: &random) {
-                case 0: damaged[Int.random(in: 0..<damaged.count, using: &random)] = .random(in: 0...255, using: &random)
+                case 0:
+                    damaged[Int.random(in: 0..<damaged.count, using: &random)] = .random(in: 0...255, using: &random)
                 case 1: damaged.removeLast(Int.random(in: 0..<damaged.count, using: &random))
-                default: damaged.insert(.random(in: 0...255, using: &random), at: Int.random(in: 0..<damaged.count, using: &random))
+                default:
+                    damaged.insert(
+                        .random(in: 0...255, using: &random), at: Int.random(in: 0..<damaged.count, using: &random))
                 }
                 if damaged.isEmpty { damaged = [0] }
             }
@@ -98,7 +105,9 @@ struct Seeded: RandomNumberGenerator {
         }
     }
 
-    @Test(arguments: [CompressionCodec.gzip, .snappy, .lz4, .zstd]) func aCutStreamIsAnError(codec: CompressionCodec) throws {
+    @Test(arguments: [CompressionCodec.gzip, .snappy, .lz4, .zstd]) func aCutStreamIsAnError(codec: CompressionCodec)
+        throws
+    {
         let packed = try compress((0..<5000).map { UInt8(truncatingIfNeeded: $0 &* 7 / 5) }, codec)
         // xerial's frame can end after any block, and a bare header is an empty stream.
         for length in 1..<packed.count where codec != .snappy || length != 16 {

@@ -37,7 +37,8 @@ import Testing
         return bytes
     }
 
-    @Test(arguments: CompressionCodec.allCases) func ordinaryBatchesAreStoredAsTheyCame(codec: CompressionCodec) throws {
+    @Test(arguments: CompressionCodec.allCases) func ordinaryBatchesAreStoredAsTheyCame(codec: CompressionCodec) throws
+    {
         let headers = [RecordHeader(key: "h", value: [1]), RecordHeader(key: "", value: nil)]
         guard case .accepted(let header) = validate(try batch(200, codec: codec, headers: headers)) else {
             Issue.record("refused")
@@ -189,7 +190,8 @@ import Testing
         #expect(before == after)
     }
 
-    @Test(arguments: [CompressionCodec.gzip, .lz4, .zstd, .snappy]) func bombsAreRefused(codec: CompressionCodec) throws {
+    @Test(arguments: [CompressionCodec.gzip, .lz4, .zstd, .snappy]) func bombsAreRefused(codec: CompressionCodec) throws
+    {
         var builder = RecordBatchBuilder(codec: codec)
         builder.append(key: nil, value: Array(repeating: 0, count: 2 << 20), timestamp: now)
         #expect(rejection(try builder.build())?.reason == .invalidRecord)
