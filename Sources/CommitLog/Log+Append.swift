@@ -100,7 +100,7 @@ extension Log {
         let segment = active
         segment.reserve(
             Int64(scratch.totalLength), chunk: configuration.preallocationChunkBytes,
-            limit: configuration.preallocate ? configuration.segmentBytes : 0)
+            limit: configuration.segmentBytes, whole: configuration.preallocate)
         do {
             try segment.file.file.writeAll(scratch.piecesToWrite, at: segment.size)
         } catch {
@@ -153,7 +153,11 @@ extension Log {
         if !segment.canHold(offset: header.lastOffset) { return true }
         if segment.indexIsFull(maximumBytes: configuration.indexMaximumBytes) { return true }
         // Age counts in the records' time, so that a log written anew from old records is cut as the old one was.
-        let limit = configuration.segmentMilliseconds - configuration.segmentJitterMilliseconds
+        var limit = configuration.segmentMilliseconds - configuration.segmentJitterMilliseconds
+        // The active segment is never compacted, so it must not stay active longer than records may wait for that.
+        if configuration.cleanupPolicy.contains(.compact) {
+            limit = min(limit, configuration.maximumCompactionLagMilliseconds)
+        }
         if let first = segment.firstTimestamp, first >= 0, header.maxTimestamp >= 0 {
             return header.maxTimestamp - first > limit
         }

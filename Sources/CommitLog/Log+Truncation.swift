@@ -41,6 +41,8 @@ extension Log {
         _ = try active.truncate(to: offset)
         setEnd(max(try active.readTail(), active.baseOffset))
         if startOffset > endOffset { setStart(endOffset) }
+        cleanedUpTo = min(cleanedUpTo, endOffset)
+        persistedRecoveryPoint = min(persistedRecoveryPoint, endOffset)
         if epochs.truncateEnd(to: endOffset) { try writeEpochs() }
         try rebuildProducers(now: now)
         // What comes next must not be mistaken for what was here before.
@@ -61,6 +63,8 @@ extension Log {
         snapshotOffsets.removeAll()
         segments = [try Segment(creating: offset, in: path, fileSystem, now: now)]
         producers = ProducerStateManager()
+        cleanedUpTo = 0
+        persistedRecoveryPoint = 0
         epochs.clear()
         try writeEpochs()
         try fileSystem.synchronizeDirectory(path)

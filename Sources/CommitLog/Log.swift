@@ -44,6 +44,8 @@ package final class Log: @unchecked Sendable {
     /// The largest recovery point that a checkpoint may hold: segments wholly below it are not walked after a crash,
     /// so they must be durable before the next one begins.
     var checkpointedRecoveryPoint: Int64
+    /// The recovery point that a checkpoint surely holds.
+    var persistedRecoveryPoint: Int64
     /// Offsets of `.snapshot` files on disk, ascending.
     var snapshotOffsets: [Int64] = []
     /// Set from the first to the last step of a compaction of this log.
@@ -77,6 +79,7 @@ package final class Log: @unchecked Sendable {
         snapshotOffsets = recovered.snapshotOffsets
         lastSynchronizedAt = recovered.opening.now
         checkpointedRecoveryPoint = recovered.opening.recoveryPoint
+        persistedRecoveryPoint = min(recovered.opening.recoveryPoint, recovered.endOffset)
         start = Atomic(recovered.startOffset)
         end = Atomic(recovered.endOffset)
         durable = Atomic(min(recovered.durableOffset, recovered.endOffset))

@@ -24,7 +24,8 @@ package final class LogDirectory: @unchecked Sendable {
     package let health = DirectoryHealth()
     package private(set) var metaProperties: MetaProperties
     private let fileSystem: any FileSystem
-    private let processLock: AnyObject
+    /// Held until the directory is closed.
+    private var processLock: AnyObject?
     private let lock = Lock()
     private var logs: [PartitionName: Log] = [:]
     private var pendingDirectories: [PendingDirectory] = []
@@ -80,7 +81,10 @@ package final class LogDirectory: @unchecked Sendable {
         var names: [String]
         var report = RecoveryReport()
         do throws(FileSystemError) {
-            try fileSystem.createDirectory(opening.path)
+            if try fileSystem.status(of: opening.path) == nil {
+                try fileSystem.createDirectory(opening.path)
+                try fileSystem.synchronizeDirectory(parentPath(of: opening.path))
+            }
             guard let processLock = try fileSystem.lock(opening.path + "/.lock") else {
                 throw FileSystemError(.lock, opening.path + "/.lock", code: EWOULDBLOCK)
             }
@@ -99,9 +103,9 @@ package final class LogDirectory: @unchecked Sendable {
 
         let wasClean = names.contains(cleanShutdownName)
         let recoveryPoints = try directory.readCheckpoint(.recoveryPoint, &report)
-        let starts = try directory.readCheckpoint(.logStart, &report)
-        let cleaned = try directory.readCheckpoint(.cleaner, &report)
-        directory.loadedHighWatermarks = try directory.readCheckpoint(.highWatermark, &report)
+        let starts = try directory.readCheckpoint(.logStart, &report) ?? [:]
+        let cleaned = try directory.readCheckpoint(.cleaner, &report) ?? [:]
+        directory.loadedHighWatermarks = try directory.readCheckpoint(.highWatermark, &report) ?? [:]
         var openings: [LogOpening] = []
         do throws(FileSystemError) {
             // From here on a crash leaves an unclean directory.
@@ -121,7 +125,8 @@ package final class LogDirectory: @unchecked Sendable {
                     LogOpening(
                         name: partition, path: path, fileSystem: fileSystem,
                         configuration: opening.configuration(partition),
-                        recoveryPoint: recoveryPoints[partition] ?? 0, logStartOffset: starts[partition] ?? 0,
+                        recoveryPoint: recoveryPoints?[partition] ?? 0,
+                        isRecoveryPointKnown: recoveryPoints != nil, logStartOffset: starts[partition] ?? 0,
                         wasCleanShutdown: wasClean, now: opening.now, health: directory.health))
             }
         } catch {
@@ -131,18 +136,20 @@ package final class LogDirectory: @unchecked Sendable {
         for (name, log) in directory.logs {
             log.lock.withLock { log.cleanedUpTo = cleaned[name] ?? 0 }
         }
+        // Later openings then know that the recovery points are all there.
+        if recoveryPoints == nil { try directory.writeCheckpoints() }
         return (directory, report)
     }
 
     private func readCheckpoint(
         _ name: OffsetCheckpoint.Name, _ report: inout RecoveryReport
-    ) throws(LogDirectoryError) -> [PartitionName: Int64] {
+    ) throws(LogDirectoryError) -> [PartitionName: Int64]? {
         let file = path + "/" + name.rawValue
         do throws(FileSystemError) {
-            guard let bytes = try fileSystem.contents(of: file) else { return [:] }
+            guard let bytes = try fileSystem.contents(of: file) else { return nil }
             if let offsets = OffsetCheckpoint.decode(bytes) { return offsets }
             report.add(file, cut: Int64(bytes.count), .corruptCheckpoint)
-            return [:]
+            return nil
         } catch {
             throw .fileSystem(error)
         }
@@ -324,6 +331,13 @@ package final class LogDirectory: @unchecked Sendable {
                 }
             }
             try write(.recoveryPoint, recoveryPoints)
+            for (name, log) in logs {
+                log.lock.withLock {
+                    let written = recoveryPoints[name] ?? 0
+                    log.persistedRecoveryPoint = min(written, log.endOffset)
+                    log.checkpointedRecoveryPoint = written
+                }
+            }
             try write(.highWatermark, logs.mapValues(\.highWatermark))
             try write(
                 .logStart,
@@ -361,6 +375,7 @@ package final class LogDirectory: @unchecked Sendable {
         } catch {
             throw .fileSystem(error)
         }
+        lock.withLock { processLock = nil }
     }
 }
 

@@ -9,6 +9,9 @@ package struct LogOpening: Sendable {
     package var configuration: LogConfiguration
     /// Everything below was durable at the last checkpoint.
     package var recoveryPoint: Int64
+    /// Whether the recovery point comes from a sound checkpoint. If so, no segment above it is compacted, and one that
+    /// ends before the next begins has lost batches.
+    package var isRecoveryPointKnown: Bool
     /// The start offset at the last checkpoint.
     package var logStartOffset: Int64
     package var wasCleanShutdown: Bool
@@ -18,7 +21,8 @@ package struct LogOpening: Sendable {
 
     package init(
         name: PartitionName, path: String, fileSystem: any FileSystem, configuration: LogConfiguration = .init(),
-        recoveryPoint: Int64 = 0, logStartOffset: Int64 = 0, wasCleanShutdown: Bool = false, now: Int64,
+        recoveryPoint: Int64 = 0, isRecoveryPointKnown: Bool = true, logStartOffset: Int64 = 0,
+        wasCleanShutdown: Bool = false, now: Int64,
         health: DirectoryHealth = DirectoryHealth()
     ) {
         self.name = name
@@ -26,6 +30,7 @@ package struct LogOpening: Sendable {
         self.fileSystem = fileSystem
         self.configuration = configuration
         self.recoveryPoint = recoveryPoint
+        self.isRecoveryPointKnown = isRecoveryPointKnown
         self.logStartOffset = logStartOffset
         self.wasCleanShutdown = wasCleanShutdown
         self.now = now
@@ -188,6 +193,11 @@ struct LogRecovery {
             var wasCut = false
             if index >= firstToWalk {
                 wasCut = try walkSegment(base)
+                if !wasCut, let upper, opening.isRecoveryPointKnown, try segmentEnd() < upper {
+                    // Its newest bytes never reached the disk, though the next segment's name did.
+                    report.add(segmentPath(base, .log), kept: segments.last?.size ?? 0, .missingBatches)
+                    wasCut = true
+                }
             } else if try !openSegment(base, isLast: upper == nil) {
                 wasCut = try walkSegment(base)
             }
@@ -199,6 +209,14 @@ struct LogRecovery {
                 }
                 break
             }
+        }
+    }
+
+    private func segmentEnd() throws(LogOpenError) -> Int64 {
+        do throws(FileSystemError) {
+            return try segments.last?.readTail() ?? 0
+        } catch {
+            throw .fileSystem(error)
         }
     }
 

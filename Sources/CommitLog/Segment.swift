@@ -63,10 +63,12 @@ final class Segment {
         offset - baseOffset <= Int64(Int32.max)
     }
 
-    /// Reserves space so that `count` more bytes need no new blocks. Only a saving: failures show at the write.
-    func reserve(_ count: Int64, chunk: Int64, limit: Int64) {
-        guard chunk > 0, size + count > preallocatedEnd else { return }
-        let end = min(max(limit, size + count), ((size + count) / chunk + 1) * chunk)
+    /// Reserves space so that `count` more bytes need no new blocks: as much again as there is, at most `chunk`, so
+    /// that small logs stay small. Only a saving: failures show at the write.
+    func reserve(_ count: Int64, chunk: Int64, limit: Int64, whole: Bool) {
+        guard size + count > preallocatedEnd, chunk > 0 || whole else { return }
+        let ahead = whole ? limit : min(chunk, max(64 << 10, size))
+        let end = max(size + count, min(limit, size + count + ahead))
         // One that fails is not tried again for the same space.
         try? file.file.preallocate(from: max(size, preallocatedEnd), count: end - max(size, preallocatedEnd))
         preallocatedEnd = end

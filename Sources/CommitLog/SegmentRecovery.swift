@@ -9,7 +9,9 @@ package struct RecoveryReport: Equatable, Sendable {
         case checksumMismatch
         /// A batch's offsets are below those before it or outside its segment.
         case offsetsOutOfOrder
-        /// The segment follows one that was cut.
+        /// The segment ends before the next one begins.
+        case missingBatches
+        /// The segment follows one that was cut or lost batches.
         case followsCut
         case missingIndex
         case corruptIndex
@@ -65,6 +67,7 @@ enum SegmentRecovery {
         _ file: any File, size: Int64, baseOffset: Int64, path: String,
         _ body: (RecordBatchHeader, Int64, UnsafeRawBufferPointer) throws(LogOpenError) -> Void
     ) throws(LogOpenError) -> Result {
+        try refuseOldMessages(file, size: size, path: path)
         let window = ScratchBuffer(capacity: Int(min(Int64(windowLength), max(size, 64))))
         var windowStart: Int64 = 0
         var position: Int64 = 0
@@ -96,11 +99,6 @@ enum SegmentRecovery {
             guard let header = RecordBatchHeader(window.bytes.slice(start..<window.count)) else {
                 return Result(soundBytes: position, reason: .incompleteBatch)
             }
-            if position == 0, header.magic == 0 || header.magic == 1, header.batchLength >= 14,
-                Int64(header.totalLength) <= size
-            {
-                throw .unsupportedMessageFormat(path: path, magic: header.magic)
-            }
             guard header.magic == RecordBatchHeader.currentMagic,
                 header.totalLength >= RecordBatchHeader.byteCount, header.lastOffsetDelta >= 0,
                 header.recordCount >= 0
@@ -124,5 +122,40 @@ enum SegmentRecovery {
             position += Int64(header.totalLength)
         }
         return Result(soundBytes: position, reason: nil)
+    }
+
+    /// Where formats 0 and 1 have the message's magic; before it are the offset (8 bytes), the size of what follows
+    /// (4) and a CRC-32 of what follows that (4).
+    private static let oldMagicPosition = 16
+
+    /// Throws when the file starts with a message of format 0 or 1. Damage can look like one but for the checksum.
+    private static func refuseOldMessages(
+        _ file: any File, size: Int64, path: String
+    ) throws(LogOpenError) {
+        let buffer = ScratchBuffer(capacity: RecordBatchHeader.byteCount)
+        func read(_ count: Int64) throws(LogOpenError) {
+            buffer.reserve(Int(count))
+            do {
+                buffer.count = try file.read(
+                    into: UnsafeMutableRawBufferPointer(rebasing: buffer.memory[..<Int(count)]), at: 0)
+            } catch {
+                throw .fileSystem(error)
+            }
+        }
+        try read(min(size, Int64(RecordBatchHeader.byteCount)))
+        guard buffer.count > oldMagicPosition else { return }
+        let magic: Int8 = buffer.bytes.loadBigEndian(at: oldMagicPosition)
+        let length = Int64(buffer.bytes.loadBigEndian(at: 8, as: Int32.self)) + 12
+        guard magic == 0 || magic == 1, length > oldMagicPosition, length <= size else { return }
+        try read(length)
+        guard buffer.count == length else { return }
+        var crc = UInt32.max
+        for byte in buffer.bytes[oldMagicPosition...] {
+            crc ^= UInt32(byte)
+            for _ in 0..<8 { crc = (crc >> 1) ^ (crc & 1 == 1 ? 0xEDB8_8320 : 0) }
+        }
+        if ~crc == buffer.bytes.loadBigEndian(at: 12, as: UInt32.self) {
+            throw .unsupportedMessageFormat(path: path, magic: magic)
+        }
     }
 }

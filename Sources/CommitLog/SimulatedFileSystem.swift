@@ -248,7 +248,7 @@ package final class SimulatedFileSystem: FileSystem, @unchecked Sendable {
 
     private func node(at path: String) -> Node? {
         var node = Node.directory(root)
-        for part in path.split(separator: "/") {
+        for part in path.split(separator: "/") where part != "." {
             guard case .directory(let directory) = node, let next = directory.current[String(part)] else { return nil }
             node = next
         }

@@ -132,7 +132,7 @@ package struct RecordBatchHeader: Equatable, Sendable {
 extension RecordBatchHeader {
     /// The header of the batch that fills `bytes`, after checking magic, length and checksum.
     package static func verified(_ bytes: UnsafeRawBufferPointer) throws(RecordFormatError) -> RecordBatchHeader {
-        guard let header = RecordBatchHeader(bytes) else { throw .truncated }
+        guard let header = RecordBatchHeader(bytes) else { throw .invalidLength }
         guard header.magic == currentMagic else { throw .unsupportedMagic(header.magic) }
         guard header.batchLength >= Int32(byteCount - lengthOverhead), header.totalLength == bytes.count else {
             throw .invalidLength

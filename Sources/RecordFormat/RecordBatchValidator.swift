@@ -239,7 +239,7 @@ package final class RecordBatchValidator {
             return RecordBatchRejection(
                 reason: .corruptMessage,
                 message: "Record is corrupt (stored crc = \(declared), computed crc = \(computed))")
-        case .truncated, .invalidLength:
+        case .invalidLength:
             return RecordBatchRejection(
                 reason: .corruptMessage, message: "The batch's length does not match its bytes")
         case .unknownCodec(let codec):
@@ -250,7 +250,7 @@ package final class RecordBatchValidator {
                 reason: .invalidRecord, message: "The records decompress to more than \(limit) bytes")
         case .compression:
             return RecordBatchRejection(reason: .corruptMessage, message: "The records do not decompress")
-        case .invalidVarint, .negativeLength, .recordCountMismatch, .invalidRecord, .invalidControlRecord:
+        case .truncated, .invalidVarint, .negativeLength, .recordCountMismatch, .invalidRecord, .invalidControlRecord:
             return RecordBatchRejection(
                 reason: .invalidRecord, message: "The records do not fill the batch as it declares")
         }

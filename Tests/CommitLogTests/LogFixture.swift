@@ -37,6 +37,7 @@ enum Fixture {
         recoveryPoint: Int64 = 0, start: Int64 = 0, now: Int64 = 1000
     ) throws -> Log {
         try fileSystem.createDirectory("t-0")
+        try fileSystem.synchronizeDirectory(".")
         return try Log.open(
             LogOpening(
                 name: PartitionName(topic: "t", partition: 0), path: "t-0", fileSystem: fileSystem,

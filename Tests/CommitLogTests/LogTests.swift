@@ -63,7 +63,8 @@ import Testing
         try log.close(now: 0)
         let reopened = try Fixture.open(disk, Fixture.configuration(segmentBytes: 700))
         for offset in Int64(0)..<400 {
-            #expect(try reopened.read(from: offset, maxBytes: 1, minOneBatch: true).firstBatchBaseOffset == offset / 2 * 2)
+            #expect(
+                try reopened.read(from: offset, maxBytes: 1, minOneBatch: true).firstBatchBaseOffset == offset / 2 * 2)
         }
     }
 
@@ -112,7 +113,8 @@ import Testing
     @Test func timestampsAreFoundInEverySegment() throws {
         let log = try Fixture.open(disk, Fixture.configuration(segmentBytes: 600))
         for index in 0..<100 {
-            log.append([Fixture.batch(["\(index)"], timestamp: Int64(index) * 10, codec: index % 2 == 0 ? .lz4 : .none)])
+            log.append([Fixture.batch(["\(index)"], timestamp: Int64(index) * 10, codec: index % 2 == 0 ? .lz4 : .none)]
+            )
         }
         for wanted in Int64(-5)..<991 {
             let found = try #require(try log.offset(forTimestamp: wanted))
