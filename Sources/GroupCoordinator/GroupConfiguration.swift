@@ -36,9 +36,13 @@ package struct GroupConfiguration: Sendable, Equatable {
     var offsetsRetentionMs: Int64 { Int64(offsetsRetentionMinutes) * 60_000 }
 }
 
-/// Identifiers end up in the old string form of the log's keys, which has a 16-bit length.
+/// Bounds that are not configuration. Identifiers end up in the old string form of the log's keys, which has a 16-bit
+/// length.
 enum GroupLimits {
     static let identifierBytes = 16_384
+    /// The records of one commit, as a batch must fit into Kafka's default `max.message.bytes`; one that does not is
+    /// refused before it can fail in the log.
+    static let commitBytes = 1_000_000
 
     static func accepts(identifier: String) -> Bool { identifier.utf8.count <= identifierBytes }
 }

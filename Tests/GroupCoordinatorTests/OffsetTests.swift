@@ -54,6 +54,25 @@ import Testing
         #expect(harness.fetch() == 1)
     }
 
+    @Test func commitsThatNoBatchHoldsAreRefused() {
+        let harness = ShardHarness(topics: topics)
+        var topic = OffsetCommitRequest.OffsetCommitRequestTopic()
+        topic.name = "t0"
+        topic.partitions = (Int32(0)..<300).map { index in
+            var partition = OffsetCommitRequest.OffsetCommitRequestPartition()
+            partition.partitionIndex = index
+            partition.committedMetadata = String(repeating: "x", count: 4_000)
+            return partition
+        }
+        var request = OffsetCommitRequest()
+        request.groupId = "group"
+        request.topics = [topic]
+        #expect(harness.commitError(harness.send(.offsetCommit(request), version: 9)) == .invalidCommitOffsetSize)
+        #expect(harness.log.isEmpty)
+        request.topics[0].partitions.removeLast(100)
+        #expect(harness.commitError(harness.send(.offsetCommit(request), version: 9)) == ErrorCode.none)
+    }
+
     @Test func unknownTopicsAreRefused() {
         let harness = ShardHarness(topics: topics)
         #expect(harness.commit(topic: "nope", offset: 1) == .unknownTopicOrPartition)

@@ -6,19 +6,26 @@ extension ClassicGroup {
     func supports(protocolType: String, _ protocols: [ClassicGroupMember.SupportedProtocol]) -> Bool {
         if state == .empty { return !protocolType.isEmpty && !protocols.isEmpty }
         guard self.protocolType == protocolType else { return false }
-        return protocols.contains { candidate in
-            members.values.allSatisfy { $0.metadata(for: candidate.name) != nil }
+        let common = commonProtocols
+        return protocols.contains { members.isEmpty || common.contains($0.name) }
+    }
+
+    /// The protocols that every member supports.
+    private var commonProtocols: Set<String> {
+        var supporters: [String: Int] = [:]
+        for member in members.values {
+            for name in Set(member.supportedProtocols.map(\.name)) { supporters[name, default: 0] += 1 }
         }
+        return Set(supporters.filter { $0.value == members.count }.keys)
     }
 
     /// Each member votes for the first of its protocols that everybody supports. Ties go to the smaller name, so that
     /// the choice does not depend on the order of a hash table.
     func selectProtocol() -> String? {
+        let common = commonProtocols
         var votes: [String: Int] = [:]
         for member in members.values {
-            let vote = member.supportedProtocols.first { candidate in
-                members.values.allSatisfy { $0.metadata(for: candidate.name) != nil }
-            }
+            let vote = member.supportedProtocols.first { common.contains($0.name) }
             if let vote { votes[vote.name, default: 0] += 1 }
         }
         return votes.max { ($0.value, $1.key) < ($1.value, $0.key) }?.key
@@ -39,9 +46,9 @@ extension ClassicGroup {
         return topics
     }
 
-    func isSubscribed(toTopic topic: String) -> Bool {
-        guard usesConsumerProtocol else { return false }
-        return subscribedTopics.map { $0.contains(topic) } ?? true
+    var topicsInUse: TopicsInUse {
+        guard usesConsumerProtocol else { return .some([]) }
+        return subscribedTopics.map { .some($0) } ?? .all
     }
 
     /// Later versions only append fields, so topics can be read from any of them.

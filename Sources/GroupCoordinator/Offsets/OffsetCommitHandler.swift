@@ -5,6 +5,9 @@ extension GroupCoordinatorShard {
         _ request: OffsetCommitRequest, _ context: RequestContext
     ) -> OffsetCommitResponse {
         if let code = validateCommit(request, apiVersion: context.apiVersion) { return .failure(request, code) }
+        guard Self.recordBytes(of: request) <= GroupLimits.commitBytes else {
+            return .failure(request, .invalidCommitOffsetSize)
+        }
         let expireTimestamp = request.retentionTimeMs == -1 ? nil : effects.now + request.retentionTimeMs
         var response = OffsetCommitResponse()
         for topic in request.topics {
@@ -31,6 +34,14 @@ extension GroupCoordinatorShard {
             response.topics.append(topicResponse)
         }
         return response
+    }
+
+    /// An upper bound: 96 bytes are more than the fixed fields of a record and the name of a topic given by its id.
+    private static func recordBytes(of request: OffsetCommitRequest) -> Int {
+        request.topics.reduce(0) { sum, topic in
+            let fixed = request.groupId.utf8.count + max(topic.name.utf8.count, 249) + 96
+            return topic.partitions.reduce(sum) { $0 + fixed + ($1.committedMetadata ?? "").utf8.count }
+        }
     }
 
     private mutating func commit(

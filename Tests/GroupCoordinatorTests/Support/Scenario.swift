@@ -49,7 +49,9 @@ final class Scenario {
             harness.setTopics(
                 TopicsImage(
                     words.dropFirst().enumerated().map { index, count in
-                        .init(id: Uuid(high: 0, low: UInt64(index + 1)), name: "t\(index)", partitionCount: Int32(count)!)
+                        .init(
+                            id: Uuid(high: 0, low: UInt64(index + 1)), name: "t\(index)",
+                            partitionCount: Int32(count)!)
                     }))
         case "restart": harness.restart()
         case "hold": harness.holdsAppends = true
