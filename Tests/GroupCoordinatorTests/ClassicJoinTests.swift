@@ -99,6 +99,7 @@ import Testing
         none.groupId = "new"
         none.protocols = []
         #expect(harness.joinError(none.join(harness)) == .inconsistentGroupProtocol)
+        #expect(harness.describe("new").groupState == "Dead")
     }
 
     @Test func sessionTimeoutHasBounds() {

@@ -3,11 +3,17 @@ import KafkaProtocol
 extension ClassicGroup {
     /// Whether a member with these protocols can be in the group: the type is the group's, and at least one protocol is
     /// supported by everybody.
-    func supports(protocolType: String, _ protocols: [ClassicGroupMember.SupportedProtocol]) -> Bool {
-        if state == .empty { return !protocolType.isEmpty && !protocols.isEmpty }
-        guard self.protocolType == protocolType else { return false }
+    func supports(_ request: JoinGroupRequest) -> Bool {
+        if state == .empty { return !request.protocolType.isEmpty && !request.protocols.isEmpty }
+        guard protocolType == request.protocolType else { return false }
+        // Most members join again as they were, which needs no look at the others.
+        if let member = members[request.memberId],
+            member.supportedProtocols.elementsEqual(request.protocols, by: { $0.name == $1.name })
+        {
+            return true
+        }
         let common = commonProtocols
-        return protocols.contains { members.isEmpty || common.contains($0.name) }
+        return request.protocols.contains { members.isEmpty || common.contains($0.name) }
     }
 
     /// The protocols that every member supports.

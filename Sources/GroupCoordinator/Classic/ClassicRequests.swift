@@ -37,6 +37,10 @@ extension GroupCoordinatorShard {
                     clientId: context.clientId, instanceId: request.groupInstanceId, using: &generator)
                 : request.memberId)
         classicGroups[request.groupId]!.join(join, configuration, &effects)
+        // A first member that was refused leaves no group behind.
+        if classicGroups[request.groupId]!.isSimple && !offsets.hasOffsets(group: request.groupId) {
+            classicGroups[request.groupId] = nil
+        }
     }
 
     private func validateJoin(_ request: JoinGroupRequest) -> ErrorCode? {
