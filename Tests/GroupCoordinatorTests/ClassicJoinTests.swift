@@ -198,6 +198,21 @@ import Testing
         #expect(harness.join(rejoin)?.leader == clients[follower].memberId)
     }
 
+    @Test func identifiersHaveLimits() {
+        let harness = ShardHarness()
+        let long = String(repeating: "x", count: 20_000)
+        var client = ClassicClient(long)
+        let token = client.joinWithId(harness)
+        harness.advance(by: 3_000)
+        #expect(harness.joinError(token) == ErrorCode.none)
+        #expect(client.memberId.utf8.count == 1_024 + 37)
+        client.protocols = [long]
+        #expect(harness.joinError(client.join(harness)) == .invalidRequest)
+        client.groupId = long
+        #expect(harness.joinError(client.join(harness)) == .invalidGroupId)
+        #expect(harness.commit(long, offset: 1) == .invalidGroupId)
+    }
+
     @Test func memberOfAForgottenGroupIsUnknown() {
         let harness = ShardHarness()
         var client = ClassicClient("a")

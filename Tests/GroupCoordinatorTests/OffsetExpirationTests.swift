@@ -82,6 +82,13 @@ import Testing
         #expect(harness.fetch() == -1)
     }
 
+    @Test func absurdRetentionIsForEver() {
+        let harness = harness()
+        _ = harness.commit(offset: 1, retentionMs: .max, version: 4)
+        harness.advance(by: 30 * day)
+        #expect(harness.fetch() == 1)
+    }
+
     @Test func ruleOfEachKindOfGroup() {
         var group = ClassicGroup(groupId: "g")
         #expect(group.offsetExpirationRule == .sinceCommit)

@@ -107,6 +107,20 @@ import Testing
         #expect(absent.heartbeat(harness) == .illegalGeneration)
     }
 
+    @Test func groupOfAbsentMembersWithATinyTimeoutDoesNotSpin() {
+        let harness = ShardHarness()
+        var clients = [ClassicClient("a", instanceId: "i-a"), ClassicClient("b", instanceId: "i-b")]
+        for index in clients.indices { clients[index].rebalanceTimeoutMs = 1 }
+        harness.stabilize(&clients)
+        for client in clients { #expect(harness.syncError(client.sync(harness)) == ErrorCode.none) }
+        _ = clients[0].leave(harness)
+        harness.advance(by: 4_500)
+        #expect(harness.describe().groupState == "PreparingRebalance")
+        #expect(harness.shard.nextDeadline! - harness.now >= 500)
+        harness.advance(by: 10_000)
+        #expect(harness.describe().groupState == "Empty")
+    }
+
     @Test func waitingPredecessorIsFenced() {
         let harness = ShardHarness()
         let first = ClassicClient("a", instanceId: "i-a")

@@ -12,8 +12,11 @@ extension ClassicGroup {
         {
             return true
         }
-        let common = commonProtocols
-        return request.protocols.contains { members.isEmpty || common.contains($0.name) }
+        return request.protocols.contains { candidate in
+            members.values.allSatisfy { member in
+                member.supportedProtocols.contains { $0.name == candidate.name }
+            }
+        }
     }
 
     /// The protocols that every member supports.

@@ -62,7 +62,9 @@ extension ClassicGroup {
         }
         if !members.isEmpty && !electJoinedLeader() {
             // Only static members that did not come: wait until one does or their sessions end.
-            effects.schedule(.classicJoin(groupId: groupId), after: rebalanceTimeoutMs)
+            // Members choose the timeout, so it may be nothing; the group must not spin meanwhile.
+            effects.schedule(
+                .classicJoin(groupId: groupId), after: max(rebalanceTimeoutMs, GroupLimits.minimumRetryDelayMs))
             return
         }
         // Kafka's generations also wrap to a start rather than overflow.

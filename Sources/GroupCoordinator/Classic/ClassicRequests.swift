@@ -48,6 +48,9 @@ extension GroupCoordinatorShard {
         if let id = request.groupInstanceId, id.isEmpty || !GroupLimits.accepts(identifier: id) {
             return .invalidRequest
         }
+        guard GroupLimits.accepts(identifier: request.protocolType),
+            request.protocols.allSatisfy({ GroupLimits.accepts(identifier: $0.name) })
+        else { return .invalidRequest }
         let allowed = configuration.groupMinSessionTimeoutMs...configuration.groupMaxSessionTimeoutMs
         return allowed.contains(request.sessionTimeoutMs) ? nil : .invalidSessionTimeout
     }
