@@ -15,7 +15,6 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
-        .package(url: "https://github.com/apple/swift-atomics", from: "1.3.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
     ],
@@ -29,7 +28,8 @@ let package = Package(
 
         // The wire and the disk.
         .target(name: "KafkaProtocol", swiftSettings: swiftSettings),
-        .executableTarget(name: "KafkaProtocolGenerator", swiftSettings: swiftSettings),
+        .executableTarget(
+            name: "KafkaProtocolGenerator", exclude: ["Specification"], swiftSettings: swiftSettings),
         .target(
             name: "RecordFormat", dependencies: ["CChecksum", "CZstd", "CLZ4", "CSnappy", "CZlib"],
             swiftSettings: swiftSettings),

@@ -33,11 +33,11 @@ package struct ByteWriter: Sendable {
         write(value.low)
     }
 
-    /// Overwrites four bytes written before, such as a size that is known only at the end.
-    package mutating func patch(_ value: Int32, at position: Int) {
-        precondition(position >= 0 && position + 4 <= bytes.count)
-        withUnsafeBytes(of: value.bigEndian) { source in
-            bytes.withUnsafeMutableBytes { $0[position..<position + 4].copyBytes(from: source) }
+    /// Overwrites an integer written before, such as a size that is known only at the end.
+    package mutating func patch<T: FixedWidthInteger & BitwiseCopyable>(_ value: T, at position: Int) {
+        precondition(position >= 0 && position + MemoryLayout<T>.size <= bytes.count)
+        bytes.withUnsafeMutableBytes {
+            $0.storeBytes(of: value.bigEndian, toByteOffset: position, as: T.self)
         }
     }
 

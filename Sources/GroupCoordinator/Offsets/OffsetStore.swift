@@ -36,6 +36,24 @@ struct OffsetStore: Sendable, Equatable {
     }
 }
 
+extension GroupCoordinatorShard {
+    /// How far a group has read a partition, for metrics.
+    package struct GroupOffset: Sendable, Equatable {
+        package let group: String
+        package let topic: String
+        package let partition: Int32
+        package let offset: Int64
+    }
+
+    package var committedOffsets: [GroupOffset] {
+        offsets.offsets.flatMap { group, topics in
+            topics.flatMap { topic, partitions in
+                partitions.map { GroupOffset(group: group, topic: topic, partition: $0.key, offset: $0.value.offset) }
+            }
+        }
+    }
+}
+
 extension CommittedOffset {
     init(_ value: OffsetCommitValue) {
         self.init(

@@ -1,0 +1,24 @@
+import Configuration
+
+/// The limits that the data path looks at, read from the configuration once.
+package struct BrokerLimits: Sendable {
+    package let requestBytes: Int
+    package let queuedRequests: Int
+    package let queuedResponseBytes: Int
+    package let fetchBytes: Int
+    package let decompressedBatchBytes: Int
+    package let connections: Int
+    package let connectionsPerAddress: Int
+    package let idleMilliseconds: Int64
+
+    init(_ configuration: BrokerConfiguration) {
+        requestBytes = configuration.int("socket.request.max.bytes")
+        queuedRequests = configuration.int("queued.max.requests")
+        queuedResponseBytes = configuration.int("queued.max.response.bytes")
+        fetchBytes = configuration.int("fetch.max.bytes")
+        decompressedBatchBytes = configuration.int("max.decompressed.batch.bytes")
+        connections = configuration.int("max.connections")
+        connectionsPerAddress = configuration.int("max.connections.per.ip")
+        idleMilliseconds = configuration.long("connections.max.idle.ms")
+    }
+}

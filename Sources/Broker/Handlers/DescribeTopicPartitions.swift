@@ -1,0 +1,68 @@
+import ClusterMetadata
+import KafkaProtocol
+
+/// DescribeTopicPartitions: metadata of topics in pages (KIP-966).
+enum DescribeTopicPartitionsHandler: RequestHandler {
+    typealias Request = DescribeTopicPartitionsRequest
+
+    static func handle(
+        _ request: DescribeTopicPartitionsRequest, _ context: RequestContext
+    ) -> HandlerOutcome<DescribeTopicPartitionsResponse> {
+        let image = context.broker.controller.image
+        var response = DescribeTopicPartitionsResponse()
+        var names = request.topics.isEmpty ? Array(image.topics.keys) : Array(Set(request.topics.map(\.name)))
+        names.sort()
+        var firstPartition = 0
+        if let cursor = request.cursor {
+            names.removeAll { $0 < cursor.topicName }
+            if names.first == cursor.topicName { firstPartition = max(0, Int(cursor.partitionIndex)) }
+        }
+        var room = max(
+            1, min(Int(request.responsePartitionLimit), context.broker.configuration.int("max.request.partition.size.limit")))
+        for name in names {
+            guard room > 0 else {
+                response.nextCursor = cursor(name, 0)
+                break
+            }
+            var entry = DescribeTopicPartitionsResponse.DescribeTopicPartitionsResponseTopic()
+            entry.name = name
+            guard let topic = image.topic(named: name) else {
+                let code = TopicName.objection(to: name) == nil ? ErrorCode.unknownTopicOrPartition : .invalidTopicException
+                entry.errorCode = code.rawValue
+                response.topics.append(entry)
+                continue
+            }
+            entry.topicId = topic.id
+            entry.isInternal = topic.isInternal
+            entry.topicAuthorizedOperations = AuthorizedOperations.topic
+            let last = min(topic.partitions.count, firstPartition + room)
+            for index in min(firstPartition, last)..<last {
+                let partition = topic.partitions[index]
+                var result = DescribeTopicPartitionsResponse.DescribeTopicPartitionsResponsePartition()
+                result.partitionIndex = Int32(index)
+                result.leaderId = partition.leader
+                result.leaderEpoch = partition.leaderEpoch
+                result.replicaNodes = partition.replicas
+                result.isrNodes = partition.inSyncReplicas
+                result.eligibleLeaderReplicas = []
+                result.lastKnownElr = []
+                entry.partitions.append(result)
+                room -= 1
+            }
+            response.topics.append(entry)
+            if last < topic.partitions.count {
+                response.nextCursor = cursor(name, Int32(last))
+                break
+            }
+            firstPartition = 0
+        }
+        return .reply(response)
+    }
+
+    private static func cursor(_ topic: String, _ partition: Int32) -> DescribeTopicPartitionsResponse.Cursor {
+        var cursor = DescribeTopicPartitionsResponse.Cursor()
+        cursor.topicName = topic
+        cursor.partitionIndex = partition
+        return cursor
+    }
+}

@@ -1,0 +1,14 @@
+import GroupCoordinator
+import KafkaProtocol
+
+/// Heartbeat: a member of a classic group lives.
+enum HeartbeatHandler: RequestHandler {
+    typealias Request = HeartbeatRequest
+
+    static func handle(_ request: HeartbeatRequest, _ context: RequestContext) -> HandlerOutcome<HeartbeatResponse> {
+        context.toGroup(request.groupId, .heartbeat(request)) { response in
+            guard case .heartbeat(let response) = response else { return nil }
+            return response
+        }
+    }
+}

@@ -1,0 +1,14 @@
+import GroupCoordinator
+import KafkaProtocol
+
+/// LeaveGroup: members go.
+enum LeaveGroupHandler: RequestHandler {
+    typealias Request = LeaveGroupRequest
+
+    static func handle(_ request: LeaveGroupRequest, _ context: RequestContext) -> HandlerOutcome<LeaveGroupResponse> {
+        context.toGroup(request.groupId, .leaveGroup(request)) { response in
+            guard case .leaveGroup(let response) = response else { return nil }
+            return response
+        }
+    }
+}

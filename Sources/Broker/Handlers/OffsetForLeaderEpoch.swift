@@ -1,0 +1,38 @@
+import KafkaProtocol
+
+/// OffsetForLeaderEpoch: where an epoch's records end (KIP-320).
+enum OffsetForLeaderEpochHandler: RequestHandler {
+    typealias Request = OffsetForLeaderEpochRequest
+
+    static func handle(
+        _ request: OffsetForLeaderEpochRequest, _ context: RequestContext
+    ) -> HandlerOutcome<OffsetForLeaderEpochResponse> {
+        let topics = context.loop.topics
+        var response = OffsetForLeaderEpochResponse()
+        response.topics = request.topics.map { asked in
+            var result = OffsetForLeaderEpochResponse.OffsetForLeaderTopicResult()
+            result.topic = asked.topic
+            let topic = topics.topic(named: asked.topic)
+            result.partitions = asked.partitions.map { partition in
+                var answer = OffsetForLeaderEpochResponse.EpochEndOffset()
+                answer.partition = partition.partition
+                guard let leader = topic?.leader(of: partition.partition) else {
+                    answer.errorCode = ErrorCode.unknownTopicOrPartition.rawValue
+                    return answer
+                }
+                if partition.currentLeaderEpoch >= 0 && partition.currentLeaderEpoch != leader.leaderEpoch {
+                    let isOld = partition.currentLeaderEpoch < leader.leaderEpoch
+                    answer.errorCode = (isOld ? ErrorCode.fencedLeaderEpoch : .unknownLeaderEpoch).rawValue
+                    return answer
+                }
+                if let end = leader.log.endOffset(forEpoch: partition.leaderEpoch) {
+                    answer.leaderEpoch = end.epoch
+                    answer.endOffset = end.startOffset
+                }
+                return answer
+            }
+            return result
+        }
+        return .reply(response)
+    }
+}

@@ -1,0 +1,244 @@
+import CommitLog
+import KafkaProtocol
+import RecordFormat
+import Replication
+
+/// Produce: records into partitions.
+///
+/// The one request that is decoded by hand: no struct, array or string is made of it, and its batches stay in the
+/// frame until the tick's end, when `PartitionLeader.append` writes all that the tick collected for a partition at once.
+/// The reply is written here with the outcome still open and completed by `ProduceCompletion`.
+enum ProduceHandler {
+    static let versions = ProduceRequest.validVersions
+
+    /// A batch that passed its checks, before the whole request is known to be well-formed.
+    struct Staged {
+        var append: PendingAppend
+        var leader: PartitionLeader
+        /// Where in the reply the partition's outcome stands.
+        var position: Int
+        var index: Int32
+    }
+
+    static func handle(
+        _ frame: UnsafeRawBufferPointer, _ bytes: RawSpan, at cursor: inout ByteCursor, _ header: RequestHeader,
+        from connection: Connection
+    ) throws(ProtocolDecodingError) {
+        let loop = connection.loop
+        let flexible = header.apiVersion >= ProduceRequest.firstFlexibleVersion
+        _ = try cursor.range(bytes, flexible: flexible, isString: true)  // The transactional id; batches say it too.
+        let acks = try cursor.int16(bytes)
+        let timeout = try cursor.int32(bytes)
+        var request = Request(
+            loop: loop, frame: frame, version: header.apiVersion, flexible: flexible, acks: acks,
+            connection: connection)
+
+        let pending = acks == -1 ? PendingProduce(version: header.apiVersion, start: loop.tickStart) : nil
+        var failure: ProtocolDecodingError?
+        func write(_ buffer: inout ReplyBuffer) {
+            let reply = buffer.beginFrame(correlationId: header.correlationId, flexibleHeader: flexible)
+            do throws(ProtocolDecodingError) {
+                try request.readTopics(RawSpan(_unsafeBytes: frame), at: &cursor, into: &buffer.writer)
+            } catch {
+                failure = error
+            }
+            buffer.endFrame(reply)
+        }
+
+        var place: Connection.ReplyPlace?
+        if acks == 0 {
+            var unsent = ReplyBuffer()
+            write(&unsent)
+        } else {
+            let state = pending.map { ReplySlot.State.produce($0) } ?? .ready
+            place = connection.patchableReply(isHeld: pending != nil, state, write)
+        }
+        if let failure {
+            loop.staged.removeAll(keepingCapacity: true)
+            throw failure
+        }
+
+        pending?.expect(loop.staged)
+        for staged in loop.staged {
+            let origin = AppendOrigin(
+                connection: connection, place: place, position: staged.position, version: header.apiVersion,
+                pending: pending, index: staged.index)
+            loop.enqueue(staged.append, to: staged.leader, origin: origin)
+        }
+        loop.staged.removeAll(keepingCapacity: true)
+        if pending == nil { loop.metrics.immediate(.produce, error: .none) }
+
+        if let pending, let slot = place?.slot {
+            if pending.remaining == 0 {
+                loop.metrics.immediate(.produce, error: .none)
+                connection.complete(slot)
+            } else {
+                let deadline = loop.tickStart + Int64(max(0, timeout)) * 1_000_000
+                loop.setDeadline(deadline, connection: connection.id, slot: slot)
+            }
+        }
+        if acks == 0, request.refused > 0 {
+            // Kafka's way to tell a producer that asked for no reply.
+            connection.close(because: "a produce request with acks=0 was refused: \(request.lastRefusal)")
+        }
+    }
+
+    /// The walk over one request's topics and partitions.
+    private struct Request {
+        let loop: BrokerLoop
+        let frame: UnsafeRawBufferPointer
+        let version: Int16
+        let flexible: Bool
+        let acks: Int16
+        let connection: Connection
+        var refused = 0
+        var lastRefusal = ErrorCode.none
+        private var partitionIndex: Int32 = 0
+
+        init(
+            loop: BrokerLoop, frame: UnsafeRawBufferPointer, version: Int16, flexible: Bool, acks: Int16,
+            connection: Connection
+        ) {
+            self.loop = loop
+            self.frame = frame
+            self.version = version
+            self.flexible = flexible
+            self.acks = acks
+            self.connection = connection
+        }
+
+        mutating func readTopics(
+            _ bytes: RawSpan, at cursor: inout ByteCursor, into writer: inout ByteWriter
+        ) throws(ProtocolDecodingError) {
+            let topicCount = try cursor.arrayCount(bytes, flexible: flexible)
+            guard topicCount >= 0 else { throw .invalidLength }
+            writer.arrayCount(topicCount, flexible: flexible)
+            let table = loop.topics
+            for _ in 0..<topicCount {
+                let start = cursor.position
+                var topic: Topic?
+                var unknown = ErrorCode.unknownTopicOrPartition
+                if version >= 13 {
+                    topic = table.topic(withId: try cursor.uuid(bytes))
+                    unknown = .unknownTopicId
+                } else {
+                    guard let name = try cursor.range(bytes, flexible: flexible, isString: true) else {
+                        throw .invalidLength
+                    }
+                    topic = table.topic(named: UnsafeRawBufferPointer(rebasing: frame[name]))
+                }
+                // The name or id is written back as it came.
+                writer.bytes.append(contentsOf: frame[start..<cursor.position])
+                try readPartitions(bytes, at: &cursor, of: topic, orElse: unknown, into: &writer)
+                if flexible {
+                    try cursor.skipTaggedFields(bytes)
+                    writer.noTaggedFields()
+                }
+            }
+            writer.write(Int32(0))  // throttle time
+            if flexible {
+                try cursor.skipTaggedFields(bytes)
+                writer.noTaggedFields()
+            }
+            guard cursor.position == bytes.byteCount else { throw .trailingBytes }
+        }
+
+        private mutating func readPartitions(
+            _ bytes: RawSpan, at cursor: inout ByteCursor, of topic: Topic?, orElse unknown: ErrorCode,
+            into writer: inout ByteWriter
+        ) throws(ProtocolDecodingError) {
+            let count = try cursor.arrayCount(bytes, flexible: flexible)
+            guard count >= 0 else { throw .invalidLength }
+            writer.arrayCount(count, flexible: flexible)
+            for _ in 0..<count {
+                let number = try cursor.int32(bytes)
+                let records = try cursor.range(bytes, flexible: flexible, isString: false)
+                writer.write(number)
+                let position = writer.bytes.count
+                let leader = topic?.leader(of: number)
+                var refusal = Refusal(leader == nil ? unknown : .none)
+                if let topic, let leader {
+                    refusal = check(records.map { frame[$0] } ?? frame[0..<0], topic, leader, position)
+                }
+                write(refusal, of: leader, into: &writer)
+                if flexible {
+                    try cursor.skipTaggedFields(bytes)
+                    writer.noTaggedFields()
+                }
+                partitionIndex += 1
+            }
+        }
+
+        /// Stages the batch, or says why not.
+        private mutating func check(
+            _ slice: Slice<UnsafeRawBufferPointer>, _ topic: Topic, _ leader: PartitionLeader, _ position: Int
+        ) -> Refusal {
+            let batch = UnsafeRawBufferPointer(rebasing: slice)
+            if acks < -1 || acks > 1 { return Refusal(.invalidRequiredAcks) }
+            if topic.isInternal { return Refusal(.invalidTopicException, "Clients do not write to \(topic.name).") }
+            if acks == -1 && topic.minimumInSyncReplicas > 1 { return Refusal(.notEnoughReplicas) }
+            if batch.count > topic.maximumBatchBytes {
+                return Refusal(
+                    .messageTooLarge,
+                    "The batch of \(batch.count) bytes exceeds max.message.bytes, \(topic.maximumBatchBytes).")
+            }
+            let append: PendingAppend
+            switch loop.validator.validate(batch, rules: topic.rules, now: loop.wallMilliseconds) {
+            case .accepted(let header):
+                append = PendingAppend(header: header, bytes: batch)
+            case .rewritten(let header, let rewritten):
+                loop.keep(rewritten)
+                // The loop keeps the batch, whose storage never moves, until it is written.
+                append = PendingAppend(header: header, bytes: rewritten.withBytes { $0 })
+            case .rejected(let rejection):
+                return Refusal(rejection)
+            }
+            if append.header.isTransactional {
+                return Refusal(.invalidTxnState, "This broker has no transactions yet.")
+            }
+            loop.metrics.received(bytes: append.bytes.count, records: Int(append.header.recordCount))
+            loop.staged.append(
+                Staged(append: append, leader: leader, position: position, index: partitionIndex))
+            return Refusal(.none)
+        }
+
+        /// The partition's part of the reply. Where the batch is staged, the outcome is filled in later.
+        private mutating func write(_ refusal: Refusal, of leader: PartitionLeader?, into writer: inout ByteWriter) {
+            if refusal.code != .none {
+                refused += 1
+                lastRefusal = refusal.code
+                loop.metrics.failed(.produce, refusal.code)
+            }
+            writer.write(refusal.code.rawValue)
+            writer.write(Int64(-1))  // base offset
+            writer.write(Int64(-1))  // log append time
+            if version >= 5 { writer.write(refusal.code == .none ? leader?.log.startOffset ?? -1 : -1) }
+            guard version >= 8 else { return }
+            writer.arrayCount(refusal.recordErrors.count, flexible: flexible)
+            for error in refusal.recordErrors {
+                writer.write(error.index)
+                writer.nullableString(error.message, flexible: flexible)
+                if flexible { writer.noTaggedFields() }
+            }
+            writer.nullableString(refusal.message, flexible: flexible)
+        }
+    }
+
+    /// Why a partition's records are refused before they reach the log.
+    private struct Refusal {
+        var code: ErrorCode
+        var message: String?
+        var recordErrors: [RecordBatchRejection.RecordError] = []
+
+        init(_ code: ErrorCode, _ message: String? = nil) {
+            self.code = code
+            self.message = message
+        }
+
+        init(_ rejection: RecordBatchRejection) {
+            code = ErrorCode(rejection.reason)
+            message = rejection.message
+            recordErrors = rejection.recordErrors
+        }
+    }
+}

@@ -1,0 +1,126 @@
+import CommitLog
+import KafkaProtocol
+import Replication
+
+/// Where an appended batch came from: the reply that waits for its outcome.
+struct AppendOrigin {
+    let connection: Connection
+    /// nil with acks=0.
+    let place: Connection.ReplyPlace?
+    /// Where in the reply the partition's outcome stands: error code, base offset, log append time.
+    let position: Int
+    let version: Int16
+    /// Set with acks=all.
+    let pending: PendingProduce?
+    let index: Int32
+}
+
+/// Completes produce replies with what became of their batches.
+enum ProduceCompletion {
+    static func finish(_ append: PendingAppend, _ origin: AppendOrigin, leader: PartitionLeader, loop: BrokerLoop) {
+        switch append.outcome {
+        case .appended(let baseOffset, let time), .duplicate(let baseOffset, let time):
+            guard let place = origin.place else { return }
+            origin.connection.withReply(at: place) { buffer in
+                buffer.writer.patch(baseOffset, at: origin.position + 2)
+                if time >= 0 { buffer.writer.patch(time, at: origin.position + 10) }
+            }
+            guard let pending = origin.pending, let slot = place.slot else { return }
+            let waiter = PartitionWaiter(
+                offset: baseOffset + Int64(append.header.recordCount), listener: loop,
+                connection: origin.connection.id, slot: slot, index: origin.index)
+            if leader.wait(waiter) {
+                pending.leaders.append(leader)
+            } else {
+                pending.reached(origin.index, failed: false, connection: origin.connection, slot: slot)
+            }
+        case .refused(let refusal):
+            refuse(ErrorCode(refusal), origin, loop: loop)
+        case .pending:
+            preconditionFailure("the log left a batch without an outcome")
+        }
+    }
+
+    private static func refuse(_ code: ErrorCode, _ origin: AppendOrigin, loop: BrokerLoop) {
+        loop.metrics.failed(.produce, code)
+        guard let place = origin.place else {
+            origin.connection.close(because: "a produce request with acks=0 was refused: \(code)")
+            return
+        }
+        origin.connection.withReply(at: place) { buffer in
+            patchFailure(code, at: origin.position, version: origin.version, in: &buffer)
+        }
+        if let pending = origin.pending, let slot = place.slot {
+            pending.settled(origin.index, connection: origin.connection, slot: slot)
+        }
+    }
+
+    static func patchFailure(_ code: ErrorCode, at position: Int, version: Int16, in buffer: inout ReplyBuffer) {
+        buffer.writer.patch(code.rawValue, at: position)
+        buffer.writer.patch(Int64(-1), at: position + 2)
+        buffer.writer.patch(Int64(-1), at: position + 10)
+        if version >= 5 { buffer.writer.patch(Int64(-1), at: position + 18) }
+    }
+}
+
+/// A produce request with acks=all, until all its partitions have their records where the topic's durability wants
+/// them. Confined to its connection's loop.
+final class PendingProduce {
+    private struct Partition {
+        var index: Int32
+        var position: Int
+        var isSettled = false
+    }
+
+    private let version: Int16
+    private let start: Int64
+    private var partitions: [Partition] = []
+    private(set) var remaining = 0
+    /// Where it waits, so that it can be taken back when it times out.
+    var leaders: [PartitionLeader] = []
+
+    init(version: Int16, start: Int64) {
+        self.version = version
+        self.start = start
+    }
+
+    func expect(_ staged: [ProduceHandler.Staged]) {
+        partitions = staged.map { Partition(index: $0.index, position: $0.position) }
+        remaining = partitions.count
+    }
+
+    /// The partition's records are in place, or with `failed` never will be.
+    func reached(_ index: Int32, failed: Bool, connection: Connection, slot: UInt64) {
+        if failed { fail(index, with: .kafkaStorageError, connection: connection, slot: slot) }
+        settled(index, connection: connection, slot: slot)
+    }
+
+    /// Nothing more will change in the partition's part of the reply.
+    func settled(_ index: Int32, connection: Connection, slot: UInt64) {
+        guard let place = partitions.firstIndex(where: { $0.index == index && !$0.isSettled }) else { return }
+        partitions[place].isSettled = true
+        remaining -= 1
+        if remaining == 0 {
+            let loop = connection.loop
+            loop.metrics.delayed(.produce, nanoseconds: loop.broker.clock.monotonicNanoseconds - start)
+            connection.complete(slot)
+        }
+    }
+
+    /// The request's own time-out: what is not in place by now is not acknowledged.
+    func timeOut(connection: Connection, slot: UInt64) {
+        for leader in leaders { leader.stopWaiting(connection: connection.id, slot: slot) }
+        for partition in partitions where !partition.isSettled {
+            fail(partition.index, with: .requestTimedOut, connection: connection, slot: slot)
+            settled(partition.index, connection: connection, slot: slot)
+        }
+    }
+
+    private func fail(_ index: Int32, with code: ErrorCode, connection: Connection, slot: UInt64) {
+        guard let partition = partitions.first(where: { $0.index == index && !$0.isSettled }) else { return }
+        connection.loop.metrics.failed(.produce, code)
+        connection.withReply(at: Connection.ReplyPlace(slot: slot)) { buffer in
+            ProduceCompletion.patchFailure(code, at: partition.position, version: version, in: &buffer)
+        }
+    }
+}

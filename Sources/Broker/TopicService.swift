@@ -1,0 +1,228 @@
+import ClusterMetadata
+import CommitLog
+import Configuration
+import KafkaProtocol
+import RecordFormat
+import Replication
+
+/// Makes, changes and removes topics: the metadata first, durably, then the logs, then what the data path sees. All
+/// calls come from the control thread, but for `openAll` before anything else runs.
+package final class TopicService: Sendable {
+    private unowned let broker: Broker
+
+    init(broker: Broker) {
+        self.broker = broker
+    }
+
+    // MARK: Start
+
+    /// Brings the logs on disk and the metadata together.
+    func openAll() throws(BrokerStartError) {
+        var topics: [String: Topic] = [:]
+        let image = broker.controller.image
+        for topic in image.topics.values {
+            topics[topic.name] = try opened(topic)
+        }
+        for log in broker.logs.allLogs where image.topics[log.name.topic] == nil {
+            broker.logger.warning(
+                "log.stray",
+                metadata: [
+                    "partition": "\(log.name)", "path": "\(log.directoryPath)",
+                    "reason": "the metadata has no such topic; the files are left as they are",
+                ])
+        }
+        broker.publish(topics)
+    }
+
+    private func opened(_ topic: TopicMetadata) throws(BrokerStartError) -> Topic {
+        do {
+            return try makeTopic(topic)
+        } catch {
+            throw BrokerStartError("topic \(topic.name): \(error)")
+        }
+    }
+
+    // MARK: Topics
+
+    package func create(_ request: NewTopic, validateOnly: Bool = false) throws(MetadataRefusal) -> TopicMetadata {
+        let topic = try broker.controller.plan(request, defaults: broker.configuration, id: Uuid.random())
+        guard !validateOnly else { return topic }
+        try storing { () throws(MetadataStoreError) in try broker.controller.create(topic) }
+        try publish(topic)
+        broker.logger.info(
+            "topic.created", metadata: ["topic": "\(topic.name)", "partitions": "\(topic.partitions.count)"])
+        return topic
+    }
+
+    /// For a client that asked for the topic's metadata. What goes wrong shows in the metadata that it gets.
+    func createAutomatically(_ name: String) {
+        guard broker.controller.image.topic(named: name) == nil else { return }
+        do {
+            if name == InternalTopic.consumerOffsets {
+                try createConsumerOffsets()
+            } else {
+                _ = try create(NewTopic(name: name, partitionCount: -1, replicationFactor: -1))
+            }
+        } catch {
+            broker.logger.warning("topic.not-created", metadata: ["topic": "\(name)", "error": "\(error.message)"])
+        }
+    }
+
+    func createConsumerOffsets() throws(MetadataRefusal) {
+        guard broker.controller.image.topic(named: InternalTopic.consumerOffsets) == nil else { return }
+        let configuration = broker.configuration
+        var request = NewTopic(
+            name: InternalTopic.consumerOffsets,
+            partitionCount: Int32(configuration.int("offsets.topic.num.partitions")),
+            replicationFactor: Int16(
+                min(configuration.int("offsets.topic.replication.factor"), broker.controller.image.brokers.count)))
+        request.configuration = [
+            ("cleanup.policy", "compact"), ("compression.type", "producer"),
+            ("segment.bytes", configuration.string("offsets.topic.segment.bytes")),
+        ]
+        _ = try create(request)
+        broker.groups.loadAll()
+    }
+
+    func delete(_ topic: TopicMetadata) throws(MetadataRefusal) {
+        try storing { () throws(MetadataStoreError) in try broker.controller.deleteTopic(named: topic.name) }
+        var topics = broker.topics.topics
+        let removed = topics.removeValue(forKey: topic.name)
+        broker.publish(topics)
+        broker.groups.topicsChanged()
+        for leader in removed?.leaders ?? [] {
+            broker.partitions.remove(leader)
+            leader.failed()
+            let name = PartitionName(topic: leader.topic, partition: leader.partition)
+            let unique = Uuid.random().hyphenated.filter { $0 != "-" }
+            do {
+                try broker.logs.deleteLog(name, unique: unique, now: broker.clock.wallMilliseconds)
+            } catch {
+                broker.logger.error("log.not-deleted", metadata: ["partition": "\(name)", "error": "\(error)"])
+            }
+        }
+        broker.logger.info("topic.deleted", metadata: ["topic": "\(topic.name)"])
+    }
+
+    func addPartitions(
+        to name: String, count: Int32, assignments: [[Int32]]?, validateOnly: Bool
+    ) throws(MetadataRefusal) {
+        let topic = try broker.controller.planPartitions(
+            of: name, count: count, assignments: assignments, defaults: broker.configuration)
+        if !validateOnly { try update(topic) }
+    }
+
+    /// Stores a topic whose partitions or configuration changed, and puts it to work.
+    func update(_ topic: TopicMetadata) throws(MetadataRefusal) {
+        try storing { () throws(MetadataStoreError) in try broker.controller.update(topic) }
+        try publish(topic)
+    }
+
+    func setBrokerConfiguration(_ values: ConfigurationValues, nodeId: Int32?) throws(MetadataRefusal) {
+        try storing { () throws(MetadataStoreError) in
+            try broker.controller.setBrokerConfiguration(values, nodeId: nodeId)
+        }
+        broker.applyDynamicConfiguration()
+        var topics: [String: Topic] = [:]
+        for topic in broker.controller.image.topics.values {
+            do {
+                topics[topic.name] = try makeTopic(topic)
+            } catch {
+                throw MetadataRefusal(.kafkaStorageError, "\(error)")
+            }
+        }
+        broker.publish(topics)
+    }
+
+    // MARK: Helpers
+
+    private func publish(_ topic: TopicMetadata) throws(MetadataRefusal) {
+        var topics = broker.topics.topics
+        do {
+            topics[topic.name] = try makeTopic(topic)
+        } catch {
+            throw MetadataRefusal(.kafkaStorageError, "\(error)")
+        }
+        broker.publish(topics)
+        broker.groups.topicsChanged()
+    }
+
+    /// The topic as the data path sees it. Logs that are not there are made.
+    private func makeTopic(_ topic: TopicMetadata) throws(LogDirectoryError) -> Topic {
+        let configuration = TopicConfiguration(topic.configuration, broker: broker.configuration)
+        let isInternal = topic.isInternal
+        let logConfiguration = LogConfiguration(configuration, isInternal: isInternal, broker: broker.configuration)
+        var leaders: [PartitionLeader] = []
+        for (index, partition) in topic.partitions.enumerated() {
+            let name = PartitionName(topic: topic.name, partition: Int32(index))
+            let log: Log
+            if let existing = broker.logs.log(name) {
+                log = existing
+                log.updateConfiguration(logConfiguration)
+                broker.partitions.leader(of: log)?.configurationChanged()
+            } else {
+                log = try broker.logs.createLog(
+                    name, topicId: topic.id.bytes, configuration: logConfiguration,
+                    now: broker.clock.wallMilliseconds)
+            }
+            leaders.append(
+                broker.partitions.leader(of: log)
+                    ?? broker.partitions.add(
+                        topic: topic.name, partition: Int32(index), log: log, leaderEpoch: partition.leaderEpoch,
+                        groupCommit: broker.groupCommit))
+        }
+        return Topic(
+            name: topic.name, id: topic.id, isInternal: isInternal, leaders: leaders,
+            rules: logConfiguration.recordBatchRules, maximumBatchBytes: logConfiguration.maximumMessageBytes,
+            minimumInSyncReplicas: configuration.int("min.insync.replicas"))
+    }
+
+    private func storing(_ body: () throws(MetadataStoreError) -> Void) throws(MetadataRefusal) {
+        do {
+            try body()
+        } catch {
+            broker.logger.error("metadata.not-stored", metadata: ["error": "\(error)"])
+            throw MetadataRefusal(ErrorCode(error), "\(error)")
+        }
+    }
+}
+
+extension LogConfiguration {
+    /// From a topic's configuration.
+    package init(_ topic: TopicConfiguration, isInternal: Bool, broker: BrokerConfiguration) {
+        self.init()
+        segmentBytes = topic.long("segment.bytes")
+        segmentMilliseconds = topic.long("segment.ms")
+        segmentJitterMilliseconds = topic.long("segment.jitter.ms")
+        indexIntervalBytes = topic.long("index.interval.bytes")
+        indexMaximumBytes = topic.long("segment.index.bytes")
+        retentionBytes = topic.long("retention.bytes")
+        retentionMilliseconds = topic.long("retention.ms")
+        cleanupPolicy = []
+        if topic.list("cleanup.policy").contains("delete") { cleanupPolicy.insert(.delete) }
+        if topic.list("cleanup.policy").contains("compact") { cleanupPolicy.insert(.compact) }
+        deleteRetentionMilliseconds = topic.long("delete.retention.ms")
+        minimumCompactionLagMilliseconds = topic.long("min.compaction.lag.ms")
+        maximumCompactionLagMilliseconds = topic.long("max.compaction.lag.ms")
+        minimumCleanableDirtyRatio = topic.double("min.cleanable.dirty.ratio")
+        fileDeleteDelayMilliseconds = topic.long("file.delete.delay.ms")
+        // A coordinator's records are the broker's own; what limits them are the requests that they come from.
+        maximumMessageBytes = isInternal ? Int(Int32.max) : topic.int("max.message.bytes")
+        timestampType = topic.string("message.timestamp.type") == "LogAppendTime" ? .logAppendTime : .createTime
+        timestampBeforeMaximum = topic.long("message.timestamp.before.max.ms")
+        timestampAfterMaximum = topic.long("message.timestamp.after.max.ms")
+        flushMessages = topic.long("flush.messages")
+        flushMilliseconds = topic.long("flush.ms")
+        preallocate = topic.bool("preallocate")
+        durability = topic.string("durability") == "fsync" ? .fsync : .pageCache
+        producerIdExpirationMilliseconds = broker.long("producer.id.expiration.ms")
+        switch topic.string("compression.type") {
+        case "uncompressed": compression = .codec(.none, level: nil)
+        case "gzip": compression = .codec(.gzip, level: topic.int("compression.gzip.level"))
+        case "snappy": compression = .codec(.snappy, level: nil)
+        case "lz4": compression = .codec(.lz4, level: topic.int("compression.lz4.level"))
+        case "zstd": compression = .codec(.zstd, level: topic.int("compression.zstd.level"))
+        default: compression = .producer
+        }
+    }
+}

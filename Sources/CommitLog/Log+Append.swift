@@ -1,0 +1,342 @@
+import RecordFormat
+
+extension Log {
+    /// Appends the batches of one tick, as the leader of `leaderEpoch`: checks sequences, assigns offsets, writes.
+    /// Every pending batch gets its outcome. `now` in milliseconds since the epoch.
+    package func append(_ batches: inout [PendingAppend], leaderEpoch: Int32, now: Int64) {
+        AppendScratch.with { scratch in
+            lock.withLock {
+                var appender = LeaderAppender(
+                    log: self, scratch: scratch, leaderEpoch: leaderEpoch, now: now, runStart: batches.startIndex)
+                appender.append(&batches)
+            }
+        }
+    }
+
+    /// Appends batches that already have their offsets and epochs, as a follower. A batch cut at the end of `bytes`
+    /// is left out. Returns the new end offset.
+    @discardableResult
+    package func appendAsFollower(_ bytes: UnsafeRawBufferPointer, now: Int64) throws(AppendRefusal) -> Int64 {
+        var failure: AppendRefusal?
+        AppendScratch.with { scratch in
+            lock.withLock {
+                do throws(AppendRefusal) {
+                    try appendReplicated(bytes, scratch: scratch, now: now)
+                } catch {
+                    failure = error
+                }
+            }
+        }
+        if let failure { throw failure }
+        return endOffset
+    }
+
+    private func appendReplicated(
+        _ bytes: UnsafeRawBufferPointer, scratch: AppendScratch, now: Int64
+    ) throws(AppendRefusal) {
+        if let refusal = refusalOfState { throw refusal }
+        var position = 0
+        while position < bytes.count {
+            let rest = bytes.slice(position..<bytes.count)
+            guard let header = RecordBatchHeader(rest), header.totalLength <= rest.count else {
+                // A fetch may end within a batch.
+                return
+            }
+            guard header.totalLength >= RecordBatchHeader.byteCount, header.magic == RecordBatchHeader.currentMagic
+            else { throw .corruptMessage }
+            let batch = rest.slice(0..<header.totalLength)
+            guard crc32c(batch.slice(RecordBatchHeader.checksumStart..<batch.count)) == header.crc,
+                header.baseOffset >= endOffset, header.lastOffsetDelta >= 0
+            else { throw .corruptMessage }
+            let marker = try Self.marker(of: header, batch)
+            let assigned = epochs
+            if epochs.assign(epoch: header.partitionLeaderEpoch, startOffset: header.baseOffset) {
+                do throws(FileSystemError) {
+                    try writeEpochs()
+                } catch {
+                    epochs = assigned
+                    throw refusal(after: error)
+                }
+            }
+            try rollIfNeeded(for: header, pendingBytes: 0, now: now)
+            scratch.reset()
+            scratch.add(batch)
+            try write(scratch, from: endOffset)
+            if let completed = producers.apply(header, marker: marker) { noteCompleted(completed) }
+            finishWrite(of: header, now: now)
+            setEnd(header.nextOffset)
+            publishTransactions()
+            position += header.totalLength
+        }
+    }
+
+    static func marker(
+        of header: RecordBatchHeader, _ batch: UnsafeRawBufferPointer
+    ) throws(AppendRefusal) -> EndTransactionMarker? {
+        guard header.isControl else { return nil }
+        do {
+            return try EndTransactionMarker(batch: batch)
+        } catch {
+            throw .corruptMessage
+        }
+    }
+
+    /// Why nothing can be appended now.
+    var refusalOfState: AppendRefusal? {
+        if health.isOffline { return .storageFailure }
+        return state == .closed ? .closed : nil
+    }
+
+    /// What a failure means for an append. Anything but a full disk is final for the directory.
+    func refusal(after error: FileSystemError) -> AppendRefusal {
+        if error.isOutOfSpace { return .diskFull }
+        health.goOffline(error)
+        return .storageFailure
+    }
+
+    /// Writes the pieces in `scratch` at the active segment's end. When that fails the file is as before, or the
+    /// directory is offline.
+    func write(_ scratch: AppendScratch, from offset: Int64) throws(AppendRefusal) {
+        let segment = active
+        segment.reserve(
+            Int64(scratch.totalLength), chunk: configuration.preallocationChunkBytes,
+            limit: configuration.preallocate ? configuration.segmentBytes : 0)
+        do {
+            try segment.file.file.writeAll(scratch.piecesToWrite, at: segment.size)
+        } catch {
+            let refusal = refusal(after: error)
+            if refusal == .diskFull {
+                do throws(FileSystemError) {
+                    try segment.cut(to: segment.size)
+                } catch {
+                    health.goOffline(error)
+                    throw .storageFailure
+                }
+            }
+            throw refusal
+        }
+    }
+
+    /// Takes note of a batch whose bytes are at the active segment's end.
+    func finishWrite(of header: RecordBatchHeader, now: Int64) {
+        recent.append(baseOffset: header.baseOffset, position: active.size)
+        active.didWrite(header, indexInterval: configuration.indexIntervalBytes, now: now)
+        addBytes(header.totalLength)
+    }
+
+    func noteCompleted(_ completed: ProducerStateManager.CompletedTransaction) {
+        guard completed.isAborted else { return }
+        active.transactionIndex.append(
+            AbortedTransaction(
+                producerId: completed.producerId, firstOffset: completed.firstOffset,
+                lastOffset: completed.lastOffset, lastStableOffset: producers.lastStableOffset(after: completed)))
+    }
+
+    // MARK: Rolling
+
+    /// Starts a new segment when the batch does not fit the active one. `pendingBytes` are about to be written to
+    /// it before.
+    func rollIfNeeded(for header: RecordBatchHeader, pendingBytes: Int, now: Int64) throws(AppendRefusal) {
+        guard shouldRoll(for: header, pendingBytes: pendingBytes, now: now) else { return }
+        do throws(FileSystemError) {
+            try roll(at: header.baseOffset, now: now)
+        } catch {
+            throw refusal(after: error)
+        }
+    }
+
+    func shouldRoll(for header: RecordBatchHeader, pendingBytes: Int, now: Int64) -> Bool {
+        let segment = active
+        let size = segment.size + Int64(pendingBytes)
+        guard size > 0 else { return false }
+        if size + Int64(header.totalLength) > configuration.segmentBytes { return true }
+        if !segment.canHold(offset: header.lastOffset) { return true }
+        if segment.indexIsFull(maximumBytes: configuration.indexMaximumBytes) { return true }
+        // Age counts in the records' time, so that a log written anew from old records is cut as the old one was.
+        let limit = configuration.segmentMilliseconds - configuration.segmentJitterMilliseconds
+        if let first = segment.firstTimestamp, first >= 0, header.maxTimestamp >= 0 {
+            return header.maxTimestamp - first > limit
+        }
+        return segment.firstTimestamp != nil && now - segment.touchedAt > limit
+    }
+
+    /// Seals the active segment and starts one at `offset`.
+    func roll(at offset: Int64, now: Int64) throws(FileSystemError) {
+        let sealed = active
+        if sealed.size == 0, sealed.baseOffset == offset { return }
+        let created = try Segment(creating: offset, in: path, fileSystem, now: now)
+        try sealed.seal()
+        try writeProducerSnapshot(at: offset)
+        if offset <= checkpointedRecoveryPoint {
+            // A truncation took the log below its checkpoint.
+            try sealed.file.file.synchronize()
+            try sealed.offsetIndex.takeFileToSynchronize()?.synchronize()
+            try sealed.timeIndex.takeFileToSynchronize()?.synchronize()
+            try sealed.transactionIndex.takeFileToSynchronize()?.synchronize()
+            try fileSystem.synchronizeDirectory(path)
+            sealed.isDirty = false
+        }
+        unsynchronizedSealed.append(sealed)
+        segments.append(created)
+        recent.removeAll()
+        directoryIsDirty = true
+    }
+
+    /// Seals the active segment now, if it has records.
+    package func roll(now: Int64) throws(LogError) {
+        try change { () throws(LogError) in
+            try storing { () throws(FileSystemError) in
+                if active.size > 0 { try roll(at: endOffset, now: now) }
+            }
+        }
+    }
+
+    // MARK: Epochs
+
+    /// Records that `epoch` begins at `startOffset`.
+    package func assignEpochStart(epoch: Int32, startOffset: Int64) throws(LogError) {
+        try change { () throws(LogError) in
+            guard epochs.assign(epoch: epoch, startOffset: startOffset) else { return }
+            try storing { () throws(FileSystemError) in try writeEpochs() }
+            publish()
+        }
+    }
+
+    func writeEpochs() throws(FileSystemError) {
+        try fileSystem.replaceContents(of: path + "/" + LeaderEpochCache.fileName, with: epochs.text())
+        publish()
+    }
+}
+
+/// Appends one tick's batches under the log's lock: gathers runs and writes each at once.
+private struct LeaderAppender {
+    let log: Log
+    let scratch: AppendScratch
+    let leaderEpoch: Int32
+    let now: Int64
+    /// The first batch that belongs to the run not yet written.
+    var runStart: Int
+    var nextOffset: Int64
+    var runTransactions: ([Int64], [ProducerStateManager.CompletedTransaction])
+
+    init(log: Log, scratch: AppendScratch, leaderEpoch: Int32, now: Int64, runStart: Int) {
+        self.log = log
+        self.scratch = scratch
+        self.leaderEpoch = leaderEpoch
+        self.now = now
+        self.runStart = runStart
+        nextOffset = log.endOffset
+        runTransactions = log.producers.transactions
+    }
+
+    mutating func append(_ batches: inout [PendingAppend]) {
+        if let refusal = log.refusalOfState ?? refusalOfEpoch() {
+            for index in batches.indices where batches[index].outcome == .pending {
+                batches[index].outcome = .refused(refusal)
+            }
+            return
+        }
+        for index in batches.indices where batches[index].outcome == .pending {
+            do throws(AppendRefusal) {
+                try gather(&batches, index)
+            } catch {
+                batches[index].outcome = .refused(error)
+            }
+        }
+        writeRun(&batches, end: batches.endIndex)
+        log.publishTransactions()
+    }
+
+    private func refusalOfEpoch() -> AppendRefusal? {
+        guard leaderEpoch > log.epochs.latestEpoch ?? -1 else { return nil }
+        let before = log.epochs
+        log.epochs.assign(epoch: leaderEpoch, startOffset: log.endOffset)
+        do {
+            try log.writeEpochs()
+            return nil
+        } catch {
+            log.epochs = before
+            return log.refusal(after: error)
+        }
+    }
+
+    private mutating func gather(_ batches: inout [PendingAppend], _ index: Int) throws(AppendRefusal) {
+        var header = batches[index].header
+        let bytes = batches[index].bytes
+        precondition(header.totalLength == bytes.count, "only validated batches are appended")
+        if bytes.count > log.configuration.maximumMessageBytes { throw .messageTooLarge }
+        if bytes.count > log.configuration.segmentBytes { throw .recordListTooLarge }
+        let marker = try Log.marker(of: header, bytes)
+        switch log.producers.check(header, marker: marker) {
+        case .accepted: break
+        case .refused(let refusal): throw refusal
+        case .duplicate(let batch):
+            batches[index].outcome = .duplicate(
+                baseOffset: batch.firstOffset,
+                logAppendTime: header.attributes.contains(.logAppendTime) ? batch.timestamp : -1)
+            return
+        }
+
+        header.baseOffset = nextOffset
+        header.partitionLeaderEpoch = leaderEpoch
+        if !scratch.hasRoom(for: bytes.count)
+            || log.shouldRoll(for: header, pendingBytes: scratch.totalLength, now: now)
+        {
+            writeRun(&batches, end: index)
+            // A run that failed gave its offsets back.
+            header.baseOffset = nextOffset
+            if let refusal = log.refusalOfState { throw refusal }
+            try log.rollIfNeeded(for: header, pendingBytes: 0, now: now)
+        }
+
+        if header.hasProducer {
+            scratch.undos.append(log.producers.undo(for: header))
+            if let completed = log.producers.apply(header, marker: marker) {
+                scratch.completed.append((completed, log.producers.lastStableOffset(after: completed)))
+            }
+        }
+        scratch.add(bytes, baseOffset: header.baseOffset, leaderEpoch: leaderEpoch)
+        batches[index].outcome = .appended(
+            baseOffset: header.baseOffset,
+            logAppendTime: header.attributes.contains(.logAppendTime) ? header.maxTimestamp : -1)
+        nextOffset = header.nextOffset
+    }
+
+    /// Writes what was gathered: the batches from `runStart` to `end` that are marked as appended.
+    private mutating func writeRun(_ batches: inout [PendingAppend], end: Int) {
+        defer {
+            runStart = end
+            runTransactions = log.producers.transactions
+            scratch.reset()
+        }
+        guard !scratch.isEmpty else { return }
+        do throws(AppendRefusal) {
+            try log.write(scratch, from: log.endOffset)
+        } catch {
+            log.producers.restore(scratch.undos, transactions: runTransactions)
+            nextOffset = log.endOffset
+            for index in runStart..<end {
+                switch batches[index].outcome {
+                // A duplicate may be one of a batch that is now not in the log.
+                case .appended, .duplicate: batches[index].outcome = .refused(error)
+                case .pending, .refused: break
+                }
+            }
+            return
+        }
+        for index in runStart..<end {
+            guard case .appended(let baseOffset, _) = batches[index].outcome else { continue }
+            var header = batches[index].header
+            header.baseOffset = baseOffset
+            log.finishWrite(of: header, now: now)
+        }
+        for (completed, lastStableOffset) in scratch.completed where completed.isAborted {
+            log.active.transactionIndex.append(
+                AbortedTransaction(
+                    producerId: completed.producerId, firstOffset: completed.firstOffset,
+                    lastOffset: completed.lastOffset, lastStableOffset: lastStableOffset))
+        }
+        log.publishTransactions()
+        log.setEnd(nextOffset)
+    }
+}

@@ -1,0 +1,44 @@
+import RecordFormat
+
+/// A validated batch waiting at its partition for the end of the tick.
+package struct PendingAppend {
+    package var header: RecordBatchHeader
+    /// The whole batch, valid until `append` returns. Never written to.
+    package var bytes: UnsafeRawBufferPointer
+    package var outcome: AppendOutcome
+
+    package init(header: RecordBatchHeader, bytes: UnsafeRawBufferPointer) {
+        self.header = header
+        self.bytes = bytes
+        outcome = .pending
+    }
+}
+
+/// What became of a batch. `logAppendTime` is -1 unless the topic's timestamps are the broker's.
+package enum AppendOutcome: Equatable, Sendable {
+    case pending
+    case appended(baseOffset: Int64, logAppendTime: Int64)
+    /// The log has this batch already, at this offset.
+    case duplicate(baseOffset: Int64, logAppendTime: Int64)
+    case refused(AppendRefusal)
+}
+
+/// Why a batch is not in the log.
+package enum AppendRefusal: Error, Equatable, Sendable {
+    case outOfOrderSequenceNumber
+    case invalidProducerEpoch
+    /// A marker of a coordinator that has been replaced.
+    case transactionCoordinatorFenced
+    /// A batch outside a transaction while its producer has one open.
+    case invalidTransactionState
+    /// A control batch without a sound control record.
+    case corruptMessage
+    case messageTooLarge
+    /// The batch is larger than a segment.
+    case recordListTooLarge
+    /// There was no room; nothing was changed, and later appends may succeed.
+    case diskFull
+    /// The directory is offline.
+    case storageFailure
+    case closed
+}

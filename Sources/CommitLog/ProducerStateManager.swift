@@ -1,0 +1,160 @@
+import RecordFormat
+
+/// A log's producers: which batches are new, repeated or out of order, and which transactions are open. A plain value
+/// without I/O; its log holds it under its lock.
+struct ProducerStateManager {
+    /// A transaction whose end the log holds.
+    struct CompletedTransaction: Equatable {
+        var producerId: Int64
+        var firstOffset: Int64
+        /// The marker's offset.
+        var lastOffset: Int64
+        var isAborted: Bool
+    }
+
+    enum Check: Equatable {
+        case accepted
+        case duplicate(ProducerBatch)
+        case refused(AppendRefusal)
+    }
+
+    private(set) var producers: [Int64: ProducerState] = [:]
+    /// First offsets of open transactions, ascending.
+    private(set) var openTransactions: [Int64] = []
+    /// Transactions whose markers the high watermark has not passed, so that another leader may not have them.
+    private(set) var unreplicatedTransactions: [CompletedTransaction] = []
+
+    /// Reads must not go past this when they are to see committed records only; nil when nothing is undecided.
+    var firstUnstableOffset: Int64? {
+        let open = openTransactions.first
+        guard let unreplicated = unreplicatedTransactions.map(\.firstOffset).min() else { return open }
+        return min(open ?? .max, unreplicated)
+    }
+
+    /// Whether a leader may append this batch. `marker` is that of a control batch.
+    func check(_ header: RecordBatchHeader, marker: EndTransactionMarker?) -> Check {
+        guard header.hasProducer else { return .accepted }
+        guard let producer = producers[header.producerId] else { return .accepted }
+        if header.isControl {
+            guard let marker else { return .accepted }
+            if header.producerEpoch < producer.producerEpoch { return .refused(.invalidProducerEpoch) }
+            if marker.coordinatorEpoch < producer.coordinatorEpoch {
+                return .refused(.transactionCoordinatorFenced)
+            }
+            return .accepted
+        }
+        if let duplicate = producer.duplicate(of: header) { return .duplicate(duplicate) }
+        if header.producerEpoch < producer.producerEpoch { return .refused(.invalidProducerEpoch) }
+        if header.producerEpoch != producer.producerEpoch {
+            // A new epoch starts its own count.
+            if header.baseSequence != 0, producer.producerEpoch != -1 {
+                return .refused(.outOfOrderSequenceNumber)
+            }
+        } else {
+            let last = producer.lastSequence
+            let expected: Int32 = last == .max ? 0 : last + 1
+            if header.baseSequence != expected { return .refused(.outOfOrderSequenceNumber) }
+        }
+        if producer.transactionFirstOffset >= 0, !header.isTransactional {
+            return .refused(.invalidTransactionState)
+        }
+        return .accepted
+    }
+
+    /// Takes note of a batch that is, or is about to be, in the log. `header` has its final base offset.
+    mutating func apply(_ header: RecordBatchHeader, marker: EndTransactionMarker?) -> CompletedTransaction? {
+        guard header.hasProducer else { return nil }
+        if header.isControl {
+            guard let marker else { return nil }
+            return complete(header, marker)
+        }
+        let isNew: Bool = modify(header.producerId) { producer in
+            producer.advanceEpoch(to: header.producerEpoch)
+            producer.add(
+                ProducerBatch(
+                    lastSequence: header.lastSequence, lastOffset: header.lastOffset,
+                    offsetDelta: header.lastOffsetDelta, timestamp: header.maxTimestamp))
+            guard header.isTransactional, producer.transactionFirstOffset < 0 else { return false }
+            producer.transactionFirstOffset = header.baseOffset
+            return true
+        }
+        if isNew { openTransactions.append(header.baseOffset) }
+        return nil
+    }
+
+    private mutating func complete(
+        _ header: RecordBatchHeader, _ marker: EndTransactionMarker
+    ) -> CompletedTransaction? {
+        let firstOffset: Int64 = modify(header.producerId) { producer in
+            producer.advanceEpoch(to: header.producerEpoch)
+            producer.coordinatorEpoch = marker.coordinatorEpoch
+            producer.lastTimestamp = header.maxTimestamp
+            defer { producer.transactionFirstOffset = -1 }
+            return producer.transactionFirstOffset
+        }
+        guard firstOffset >= 0 else { return nil }
+        if let index = openTransactions.firstIndex(of: firstOffset) { openTransactions.remove(at: index) }
+        let completed = CompletedTransaction(
+            producerId: header.producerId, firstOffset: firstOffset, lastOffset: header.lastOffset,
+            isAborted: marker.outcome == .abort)
+        unreplicatedTransactions.append(completed)
+        return completed
+    }
+
+    /// What the last stable offset is once `completed` is decided: the next open transaction, or past its marker.
+    func lastStableOffset(after completed: CompletedTransaction) -> Int64 {
+        openTransactions.first ?? completed.lastOffset + 1
+    }
+
+    /// Markers below the high watermark can not be lost any more.
+    mutating func highWatermarkMoved(to offset: Int64) {
+        guard !unreplicatedTransactions.isEmpty else { return }
+        unreplicatedTransactions.removeAll { $0.lastOffset < offset }
+    }
+
+    /// Forgets producers that have been silent for `expiration` and have no open transaction.
+    mutating func expire(now: Int64, expiration: Int64) {
+        guard producers.contains(where: { Self.isExpired($0.value, now, expiration) }) else { return }
+        producers = producers.filter { !Self.isExpired($0.value, now, expiration) }
+    }
+
+    private static func isExpired(_ producer: ProducerState, _ now: Int64, _ expiration: Int64) -> Bool {
+        producer.transactionFirstOffset < 0 && now - producer.lastTimestamp >= expiration
+    }
+
+    /// Takes everything from a snapshot's producers.
+    mutating func load(_ snapshot: [ProducerState], now: Int64, expiration: Int64) {
+        self = ProducerStateManager()
+        for producer in snapshot where !Self.isExpired(producer, now, expiration) {
+            producers[producer.producerId] = producer
+            if producer.transactionFirstOffset >= 0 { openTransactions.append(producer.transactionFirstOffset) }
+        }
+        openTransactions.sort()
+    }
+
+    // MARK: Taking back
+
+    /// What to put back when the write of a batch fails.
+    struct Undo {
+        fileprivate var producerId: Int64
+        fileprivate var producer: ProducerState?
+    }
+
+    /// The producer as it is before `apply`.
+    func undo(for header: RecordBatchHeader) -> Undo {
+        Undo(producerId: header.producerId, producer: producers[header.producerId])
+    }
+
+    /// The transactions as they are, for `restore`. Costs nothing while no transaction begins or ends.
+    var transactions: ([Int64], [CompletedTransaction]) { (openTransactions, unreplicatedTransactions) }
+
+    /// Takes back what was applied since, the newest first.
+    mutating func restore(_ undos: [Undo], transactions: ([Int64], [CompletedTransaction])) {
+        for undo in undos.reversed() { producers[undo.producerId] = undo.producer }
+        (openTransactions, unreplicatedTransactions) = transactions
+    }
+
+    private mutating func modify<Result>(_ producerId: Int64, _ body: (inout ProducerState) -> Result) -> Result {
+        body(&producers[producerId, default: ProducerState(producerId: producerId)])
+    }
+}

@@ -1,0 +1,128 @@
+import RecordFormat
+
+/// What opening a data directory found to repair. One entry is one line in the server's log.
+package struct RecoveryReport: Equatable, Sendable {
+    package enum Reason: Equatable, Sendable {
+        /// The last batch is not whole.
+        case incompleteBatch
+        case invalidBatchHeader
+        case checksumMismatch
+        /// A batch's offsets are below those before it or outside its segment.
+        case offsetsOutOfOrder
+        /// The segment follows one that was cut.
+        case followsCut
+        case missingIndex
+        case corruptIndex
+        case corruptTransactionIndex
+        case corruptProducerSnapshot
+        case corruptLeaderEpochs
+        case corruptCheckpoint
+        /// Left behind by an interrupted compaction or deletion.
+        case leftover
+        /// An interrupted compaction was completed.
+        case completedSwap
+        /// The log ends before the offset at which it should start.
+        case endsBeforeStart
+    }
+
+    package struct Entry: Equatable, Sendable {
+        package var file: String
+        package var keptBytes: Int64
+        package var cutBytes: Int64
+        package var reason: Reason
+    }
+
+    package var entries: [Entry] = []
+    /// How many bytes of batches were checked.
+    package var scannedBytes: Int64 = 0
+
+    package init() {}
+
+    mutating func add(_ file: String, kept: Int64 = 0, cut: Int64 = 0, _ reason: Reason) {
+        entries.append(Entry(file: file, keptBytes: kept, cutBytes: cut, reason: reason))
+    }
+
+    mutating func merge(_ other: RecoveryReport) {
+        entries += other.entries
+        scannedBytes += other.scannedBytes
+    }
+}
+
+/// Walks all batches of a file and checks each as if the disk had made it up.
+enum SegmentRecovery {
+    struct Result: Equatable {
+        /// Where the last sound batch ends.
+        var soundBytes: Int64
+        /// Why what follows is not a batch; nil at the end of the file.
+        var reason: RecoveryReport.Reason?
+    }
+
+    private static let windowLength = 1 << 20
+
+    /// Calls `body` with the header, the position and the bytes of each sound batch from the file's start. Offsets
+    /// must ascend from `baseOffset`.
+    static func walk(
+        _ file: any File, size: Int64, baseOffset: Int64, path: String,
+        _ body: (RecordBatchHeader, Int64, UnsafeRawBufferPointer) throws(LogOpenError) -> Void
+    ) throws(LogOpenError) -> Result {
+        let window = ScratchBuffer(capacity: Int(min(Int64(windowLength), max(size, 64))))
+        var windowStart: Int64 = 0
+        var position: Int64 = 0
+        var nextOffset = baseOffset
+        while position < size {
+            let left = size - position
+            guard left >= RecordBatchHeader.byteCount else {
+                return Result(soundBytes: position, reason: .incompleteBatch)
+            }
+            var start = Int(position - windowStart)
+            func fill(_ needed: Int) throws(LogOpenError) {
+                guard window.count - start < needed else { return }
+                window.count = 0
+                window.reserve(needed)
+                let count = Int(min(Int64(window.capacity), left))
+                let target = UnsafeMutableRawBufferPointer(rebasing: window.memory[..<count])
+                do {
+                    window.count = try file.read(into: target, at: position)
+                } catch {
+                    throw .fileSystem(error)
+                }
+                windowStart = position
+                start = 0
+            }
+            try fill(RecordBatchHeader.byteCount)
+            guard window.count - start >= RecordBatchHeader.byteCount else {
+                return Result(soundBytes: position, reason: .incompleteBatch)
+            }
+            guard let header = RecordBatchHeader(window.bytes.slice(start..<window.count)) else {
+                return Result(soundBytes: position, reason: .incompleteBatch)
+            }
+            if position == 0, header.magic == 0 || header.magic == 1, header.batchLength >= 14,
+                Int64(header.totalLength) <= size
+            {
+                throw .unsupportedMessageFormat(path: path, magic: header.magic)
+            }
+            guard header.magic == RecordBatchHeader.currentMagic,
+                header.totalLength >= RecordBatchHeader.byteCount, header.lastOffsetDelta >= 0,
+                header.recordCount >= 0
+            else { return Result(soundBytes: position, reason: .invalidBatchHeader) }
+            guard Int64(header.totalLength) <= left else {
+                return Result(soundBytes: position, reason: .incompleteBatch)
+            }
+            try fill(header.totalLength)
+            guard window.count - start >= header.totalLength else {
+                return Result(soundBytes: position, reason: .incompleteBatch)
+            }
+            let bytes = window.bytes.slice(start..<(start + header.totalLength))
+            guard crc32c(bytes.slice(RecordBatchHeader.checksumStart..<bytes.count)) == header.crc else {
+                return Result(soundBytes: position, reason: .checksumMismatch)
+            }
+            guard header.baseOffset >= nextOffset, header.lastOffset - baseOffset <= Int64(Int32.max) else {
+                return Result(soundBytes: position, reason: .offsetsOutOfOrder)
+            }
+            try body(header, position, bytes)
+            nextOffset = header.nextOffset
+            position += Int64(header.totalLength)
+        }
+        return Result(soundBytes: position, reason: nil)
+    }
+}

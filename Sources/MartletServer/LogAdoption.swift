@@ -1,0 +1,35 @@
+import ClusterMetadata
+import CommitLog
+import Configuration
+import KafkaProtocol
+import Logging
+
+/// Takes over a data folder that Apache Kafka wrote: its topics become ours, with the ids that its folders carry. What
+/// Kafka keeps elsewhere, the topics' configurations, must be set again.
+enum LogAdoption {
+    static func adopt(
+        _ logs: LogDirectory, into controller: ClusterController, nodeId: Int32, _ logger: Logger
+    ) throws {
+        let byTopic = Dictionary(grouping: logs.allLogs.map(\.name), by: \.topic)
+        for (topic, names) in byTopic.sorted(by: { $0.key < $1.key }) {
+            // Kafka's metadata log stands beside the topics and is none.
+            guard TopicName.objection(to: topic) == nil, topic != "__cluster_metadata" else { continue }
+            let partitions = names.map(\.partition).sorted()
+            guard partitions == Array(0..<Int32(partitions.count)) else {
+                logger.warning(
+                    "log.not-adopted", metadata: ["topic": "\(topic)", "reason": "partitions are missing: \(partitions)"])
+                continue
+            }
+            let id = try logs.topicId(of: names[0]).flatMap { Uuid(bytes: $0) } ?? Uuid.random()
+            var values = ConfigurationValues()
+            if InternalTopic.names.contains(topic) {
+                try values.set("cleanup.policy", to: "compact", in: TopicConfigurations.byName)
+            }
+            let metadata = partitions.map { _ in
+                PartitionMetadata(leader: nodeId, leaderEpoch: 0, replicas: [nodeId], inSyncReplicas: [nodeId])
+            }
+            try controller.create(TopicMetadata(name: topic, id: id, partitions: metadata, configuration: values))
+            logger.notice("log.adopted", metadata: ["topic": "\(topic)", "partitions": "\(partitions.count)"])
+        }
+    }
+}

@@ -1,0 +1,134 @@
+import CommitLog
+import Synchronization
+
+/// A partition that this node leads: its log, and how far its records may be seen.
+///
+/// The high watermark is the offset below which every in-sync replica has all records where the topic's `durability`
+/// wants them. This node is the only replica so far, so with `page-cache` the high watermark is the log's end, and with
+/// `fsync` it is the end of what was synced. Consumers read up to it, and acks=all waits for it.
+package final class PartitionLeader: Sendable {
+    package let topic: String
+    package let partition: Int32
+    package let log: Log
+    /// Counts up over the partitions that this process opened; loops index their own tables with it.
+    package let ordinal: Int
+    package let leaderEpoch: Int32
+    private let groupCommit: GroupCommit
+    private let watermark: Atomic<Int64>
+    /// From the topic's `durability`: whether the watermark waits for syncs.
+    private let waitsForSync = Atomic<Bool>(true)
+    /// Whether `flush.messages` or `flush.ms` may ask for a sync.
+    private let hasFlushPolicy = Atomic<Bool>(false)
+    private let waiters = Mutex<[PartitionWaiter]>([])
+    /// Read without the lock, so that moving the watermark costs nothing when nobody waits.
+    private let waiterCount = Atomic<Int>(0)
+
+    package init(
+        topic: String, partition: Int32, log: Log, ordinal: Int, leaderEpoch: Int32, groupCommit: GroupCommit
+    ) {
+        self.topic = topic
+        self.partition = partition
+        self.log = log
+        self.ordinal = ordinal
+        self.leaderEpoch = leaderEpoch
+        self.groupCommit = groupCommit
+        // Whatever recovery kept is on this node's disk; nothing else could have more of it.
+        self.watermark = Atomic(log.endOffset)
+        log.updateHighWatermark(log.endOffset)
+        configurationChanged()
+    }
+
+    /// Takes over what the log's configuration now says.
+    package func configurationChanged() {
+        let configuration = log.currentConfiguration
+        waitsForSync.store(configuration.durability == .fsync, ordering: .relaxed)
+        hasFlushPolicy.store(
+            configuration.flushMessages != .max || configuration.flushMilliseconds != .max, ordering: .relaxed)
+    }
+
+    package var highWatermark: Int64 { watermark.load(ordering: .acquiring) }
+
+    /// The end of what a fetch may return.
+    package func visibleEnd(committedOnly: Bool) -> Int64 {
+        let highWatermark = highWatermark
+        return committedOnly ? min(highWatermark, log.lastStableOffset) : highWatermark
+    }
+
+    /// Appends the batches of one tick in one write; each gets its outcome. When the durability is `fsync`, a sync is
+    /// asked for here and the watermark follows it.
+    package func append(_ batches: inout [PendingAppend], now: Int64) {
+        log.append(&batches, leaderEpoch: leaderEpoch, now: now)
+        let end = log.endOffset
+        if waitsForSync.load(ordering: .relaxed) {
+            if end > highWatermark { groupCommit.request(log, upTo: end) }
+        } else {
+            advance(to: end)
+            if hasFlushPolicy.load(ordering: .relaxed), log.wantsSync(now: now) {
+                groupCommit.request(log, upTo: end)
+            }
+        }
+    }
+
+    /// After a sync: everything below the offset is on stable storage.
+    package func synchronized(to offset: Int64) {
+        advance(to: offset)
+    }
+
+    /// The log went offline: nothing that waits on it will come.
+    package func failed() {
+        let woken = takeWaiters { _ in true }
+        for waiter in woken { waiter.listener.wake(waiter, failed: true) }
+    }
+
+    // MARK: Waiting
+
+    /// Registers the waiter unless its offset is reached already. Returns whether it waits.
+    package func wait(_ waiter: PartitionWaiter) -> Bool {
+        let registered = waiters.withLock { waiters in
+            waiters.append(waiter)
+            // Sequentially consistent on both sides: either this sees the new watermark, or `advance` sees the waiter.
+            waiterCount.store(waiters.count, ordering: .sequentiallyConsistent)
+            if watermark.load(ordering: .sequentiallyConsistent) >= waiter.offset {
+                waiters.removeLast()
+                waiterCount.store(waiters.count, ordering: .sequentiallyConsistent)
+                return false
+            }
+            return true
+        }
+        return registered
+    }
+
+    /// Forgets what a connection's slot waited for.
+    package func stopWaiting(connection: UInt64, slot: UInt64) {
+        _ = takeWaiters { $0.connection == connection && $0.slot == slot }
+    }
+
+    private func advance(to offset: Int64) {
+        var current = watermark.load(ordering: .relaxed)
+        while current < offset {
+            let (exchanged, original) = watermark.weakCompareExchange(
+                expected: current, desired: offset, ordering: .sequentiallyConsistent)
+            if exchanged { break }
+            current = original
+        }
+        log.updateHighWatermark(highWatermark)
+        guard waiterCount.load(ordering: .sequentiallyConsistent) > 0 else { return }
+        let reached = highWatermark
+        for waiter in takeWaiters({ $0.offset <= reached }) {
+            waiter.listener.wake(waiter, failed: false)
+        }
+    }
+
+    private func takeWaiters(_ isWanted: (PartitionWaiter) -> Bool) -> [PartitionWaiter] {
+        waiters.withLock { waiters in
+            var taken: [PartitionWaiter] = []
+            waiters.removeAll { waiter in
+                guard isWanted(waiter) else { return false }
+                taken.append(waiter)
+                return true
+            }
+            waiterCount.store(waiters.count, ordering: .sequentiallyConsistent)
+            return taken
+        }
+    }
+}
