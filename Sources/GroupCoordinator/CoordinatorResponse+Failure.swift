@@ -32,7 +32,8 @@ extension CoordinatorResponse {
     }
 
     /// The same answer, withdrawn: the records it spoke of were not written, or were written to a log that is lost.
-    func failed(_ code: ErrorCode) -> CoordinatorResponse {
+    func failed(_ error: ErrorCode) -> CoordinatorResponse {
+        let code = AppendError.responseCode(for: error)
         switch self {
         case .joinGroup(let response):
             return .joinGroup(.failure(code, memberId: response.memberId))
@@ -45,6 +46,7 @@ extension CoordinatorResponse {
         case .consumerGroupHeartbeat:
             return .consumerGroupHeartbeat(.failure(GroupError(code)))
         case .offsetCommit(var response):
+            let code = AppendError.commitResponseCode(for: error)
             for topic in response.topics.indices {
                 for partition in response.topics[topic].partitions.indices {
                     response.topics[topic].partitions[partition].errorCode = code.rawValue

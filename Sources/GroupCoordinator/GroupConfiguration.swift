@@ -36,9 +36,19 @@ package struct GroupConfiguration: Sendable, Equatable {
     var offsetsRetentionMs: Int64 { Int64(offsetsRetentionMinutes) * 60_000 }
 }
 
-/// Identifiers end up in the old string form of the log's keys, which has a 16-bit length.
+/// Bounds that are not configuration. Identifiers end up in the old string form of the log's keys, which has a 16-bit
+/// length.
 enum GroupLimits {
     static let identifierBytes = 16_384
+    /// The records of one commit, as a batch must fit into Kafka's default `max.message.bytes`; one that does not is
+    /// refused before it can fail in the log.
+    static let commitBytes = 1_000_000
+    /// The longest string of the log's old form.
+    static let stringBytes = 32_767
+    /// A client id is put before each member id.
+    static let memberIdPrefixCharacters = 1_024
+    /// How often at most a group that waits for absent members looks again.
+    static let minimumRetryDelayMs: Int64 = 1_000
 
     static func accepts(identifier: String) -> Bool { identifier.utf8.count <= identifierBytes }
 }

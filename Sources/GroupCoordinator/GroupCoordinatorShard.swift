@@ -108,22 +108,23 @@ package struct GroupCoordinatorShard: Sendable {
     package mutating func appended(
         _ token: AppendToken, error: ErrorCode?, now: Int64, into actions: inout [CoordinatorAction]
     ) {
-        if let error {
-            fail(AppendError.responseCode(for: error), now: now, into: &actions)
-        } else {
+        guard let error else {
             replies.succeeded(token, into: &actions)
+            return
         }
+        replies.failed(token, error, into: &actions)
+        end(AppendError.bystanderCode(for: error), now: now, into: &actions)
     }
 
     /// Ends the shard, because the partition moves to another broker or this one stops: all open requests are answered
     /// with `error`.
     package mutating func unload(error: ErrorCode, now: Int64, into actions: inout [CoordinatorAction]) {
-        fail(error, now: now, into: &actions)
+        replies.failAll(error, into: &actions)
+        end(error, now: now, into: &actions)
     }
 
-    private mutating func fail(_ code: ErrorCode, now: Int64, into actions: inout [CoordinatorAction]) {
+    private mutating func end(_ code: ErrorCode, now: Int64, into actions: inout [CoordinatorAction]) {
         effects.now = now
-        replies.failAll(code, into: &actions)
         for groupId in classicGroups.keys.sorted() { classicGroups[groupId]!.failParkedRequests(code, &effects) }
         effects.deadlines = DeadlineQueue()
         phase = .failed(code)

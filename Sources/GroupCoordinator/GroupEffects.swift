@@ -5,6 +5,9 @@ import KafkaProtocol
 struct GroupEffects: Sendable {
     var now: Int64 = 0
     var records: [GroupRecord] = []
+    /// Whether a crash between two of the records does no harm, so that they may be several batches. Deletions can be
+    /// many.
+    var isDivisible = false
     var replies: [PendingReply] = []
     var deadlines = DeadlineQueue()
 

@@ -6,7 +6,7 @@ enum MemberIdGenerator {
     static func classic(
         clientId: String, instanceId: String?, using generator: inout some RandomNumberGenerator
     ) -> String {
-        "\(instanceId ?? clientId)-\(Uuid.random(using: &generator).hyphenated)"
+        "\((instanceId ?? clientId).prefix(GroupLimits.memberIdPrefixCharacters))-\(Uuid.random(using: &generator).hyphenated)"
     }
 
     static func consumer(using generator: inout some RandomNumberGenerator) -> String {

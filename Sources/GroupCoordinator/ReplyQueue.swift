@@ -11,23 +11,31 @@ struct ReplyQueue: Sendable {
         var replies: [PendingReply]
     }
 
+    /// Bounds the batches of divisible records.
+    static let divisibleBatchRecords = 1_000
+
     private var outstanding: [Outstanding] = []
     private var nextAppend: UInt64 = 1
 
     /// Hands out what an event led to.
     mutating func flush(_ effects: inout GroupEffects, into actions: inout [CoordinatorAction]) {
-        if !effects.records.isEmpty {
+        let limit = effects.isDivisible ? Self.divisibleBatchRecords : effects.records.count
+        var rest = effects.records[...]
+        while !rest.isEmpty {
             let token = AppendToken(rawValue: nextAppend)
             nextAppend += 1
-            actions.append(.append(records: effects.records.map { $0.encoded() }, token: token))
-            outstanding.append(Outstanding(append: token, replies: effects.replies))
-        } else if outstanding.isEmpty {
+            actions.append(.append(records: rest.prefix(limit).map { $0.encoded() }, token: token))
+            outstanding.append(Outstanding(append: token, replies: []))
+            rest = rest.dropFirst(limit)
+        }
+        if outstanding.isEmpty {
             for reply in effects.replies { actions.append(.reply(reply.token, reply.response)) }
         } else {
             outstanding[outstanding.count - 1].replies += effects.replies
         }
         effects.records.removeAll(keepingCapacity: true)
         effects.replies.removeAll(keepingCapacity: true)
+        effects.isDivisible = false
     }
 
     /// An append is durable. Appends are durable in order, so those before it are too.
@@ -38,7 +46,17 @@ struct ReplyQueue: Sendable {
         }
     }
 
-    /// An append failed, or the log is lost: nothing that waits is true any more.
+    /// An append failed, so nothing that waits is true any more. Those who asked for it learn why; those behind it have
+    /// done nothing wrong and are sent to look for a coordinator.
+    mutating func failed(_ append: AppendToken, _ error: ErrorCode, into actions: inout [CoordinatorAction]) {
+        for entry in outstanding {
+            let code = entry.append <= append ? error : AppendError.bystanderCode(for: error)
+            for reply in entry.replies { actions.append(.reply(reply.token, reply.response.failed(code))) }
+        }
+        outstanding.removeAll()
+    }
+
+    /// The shard goes away.
     mutating func failAll(_ code: ErrorCode, into actions: inout [CoordinatorAction]) {
         for entry in outstanding {
             for reply in entry.replies { actions.append(.reply(reply.token, reply.response.failed(code))) }
@@ -47,11 +65,11 @@ struct ReplyQueue: Sendable {
     }
 }
 
-/// The error that members see when their records could not be written: which of them make a client look for the
-/// coordinator again is part of the protocol.
+/// The error that clients see when records could not be written: which of them make a client look for the coordinator
+/// again is part of the protocol.
 enum AppendError {
-    static func responseCode(for code: ErrorCode) -> ErrorCode {
-        switch code {
+    static func responseCode(for error: ErrorCode) -> ErrorCode {
+        switch error {
         case .unknownTopicOrPartition, .notEnoughReplicas, .notEnoughReplicasAfterAppend, .requestTimedOut:
             return .coordinatorNotAvailable
         case .notLeaderOrFollower, .kafkaStorageError:
@@ -59,7 +77,19 @@ enum AppendError {
         case .messageTooLarge, .recordListTooLarge, .invalidFetchSize:
             return .unknownServerError
         default:
-            return code
+            return error
         }
+    }
+
+    static func commitResponseCode(for error: ErrorCode) -> ErrorCode {
+        switch error {
+        case .messageTooLarge, .recordListTooLarge, .invalidFetchSize: return .invalidCommitOffsetSize
+        default: return responseCode(for: error)
+        }
+    }
+
+    /// For requests that had no part in the failed append: always one that makes a client try again.
+    static func bystanderCode(for error: ErrorCode) -> ErrorCode {
+        responseCode(for: error) == .notCoordinator ? .notCoordinator : .coordinatorNotAvailable
     }
 }

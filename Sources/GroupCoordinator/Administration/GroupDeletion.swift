@@ -2,6 +2,7 @@ import KafkaProtocol
 
 extension GroupCoordinatorShard {
     mutating func deleteGroups(_ request: DeleteGroupsRequest) -> DeleteGroupsResponse {
+        effects.isDivisible = true
         var response = DeleteGroupsResponse()
         response.results = request.groupsNames.map { groupId in
             let code = validateDeletion(groupId)

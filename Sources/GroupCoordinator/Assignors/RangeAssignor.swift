@@ -9,8 +9,9 @@ enum RangeAssignor {
             let readers = members.filter { $0.subscribedTopicIds.contains(topic.id) }
             if readers.isEmpty { continue }
             // The first readers take one more each when the partitions do not divide evenly.
-            let share = topic.partitionCount / Int32(readers.count)
-            let larger = Int(topic.partitionCount % Int32(readers.count))
+            let partitionCount = max(topic.partitionCount, 0)
+            let share = partitionCount / Int32(readers.count)
+            let larger = Int(partitionCount % Int32(readers.count))
             var next: Int32 = 0
             for (index, reader) in readers.enumerated() {
                 let end = next + share + (index < larger ? 1 : 0)

@@ -53,7 +53,7 @@ enum UniformAssignor {
                     // Two members never have the same partition as their target; a damaged log must not matter.
                     guard !taken.contains(topicId, partition) else { continue }
                     taken.insert(topicId, partition)
-                    kept[memberId]!.append(TopicPartition(topicId: topicId, partition: partition))
+                    kept[memberId, default: []].append(TopicPartition(topicId: topicId, partition: partition))
                 }
             }
         }

@@ -27,8 +27,8 @@ extension ClassicGroup {
     /// Answers every request that is parked in the group, because the shard goes away.
     mutating func failParkedRequests(_ code: ErrorCode, _ effects: inout GroupEffects) {
         for memberId in sortedMemberIds {
-            Self.completeJoin(of: &members[memberId]!, with: .failure(code, memberId: memberId), &effects)
-            Self.completeSync(of: &members[memberId]!, with: .failure(code), &effects)
+            completeJoin(of: memberId, with: .failure(code, memberId: memberId), &effects)
+            completeSync(of: memberId, with: .failure(code), &effects)
         }
     }
 }

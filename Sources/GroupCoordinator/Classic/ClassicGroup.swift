@@ -39,6 +39,8 @@ struct ClassicGroup: Sendable, Equatable {
     var initialDelayMs: Int64 = 0
     var initialRemainingMs: Int64 = 0
     var newMemberAdded = false
+    /// How many members have a parked join; counted, because each join asks.
+    var awaitingJoinCount = 0
 
     init(groupId: String) {
         self.groupId = groupId
@@ -53,8 +55,6 @@ struct ClassicGroup: Sendable, Equatable {
 
     /// A rebalance takes as long as its slowest member may.
     var rebalanceTimeoutMs: Int64 { Int64(members.values.map(\.rebalanceTimeoutMs).max() ?? 0) }
-
-    var awaitingJoinCount: Int { members.values.count { $0.awaitingJoin != nil } }
 
     var hasAllMembersJoined: Bool { awaitingJoinCount == members.count && pendingJoinMembers.isEmpty }
 
@@ -75,6 +75,7 @@ struct ClassicGroup: Sendable, Equatable {
 
     mutating func remove(_ memberId: String) {
         if let member = members.removeValue(forKey: memberId) {
+            precondition(member.awaitingJoin == nil && member.awaitingSync == nil, "a request would never be answered")
             if let instanceId = member.groupInstanceId, staticMembers[instanceId] == memberId {
                 staticMembers[instanceId] = nil
             }

@@ -30,7 +30,7 @@ extension ClassicGroup {
             completeJoinIfAllJoined(&effects)
             return
         }
-        guard supports(protocolType: join.request.protocolType, join.request.protocols) else {
+        guard supports(join.request) else {
             effects.reply(join.token, .joinGroup(.failure(.inconsistentGroupProtocol, memberId: memberId)))
             return
         }
@@ -85,8 +85,8 @@ extension ClassicGroup {
             clientHost: join.context.clientHost, sessionTimeoutMs: join.request.sessionTimeoutMs,
             rebalanceTimeoutMs: join.rebalanceTimeoutMs, supportedProtocols: join.request.protocols)
         member.isNew = true
-        member.awaitingJoin = join.parked
         members[memberId] = member
+        parkJoin(join.parked, of: memberId)
         if let instanceId = member.groupInstanceId { staticMembers[instanceId] = memberId }
         if leaderId == nil { leaderId = memberId }
         pendingJoinMembers.remove(memberId)
@@ -103,12 +103,12 @@ extension ClassicGroup {
     ) {
         let formerLeaderId = leaderId
         let newMemberId = join.newMemberId
+        // Two processes with one instance id: the older one learns it at once if it is waiting.
+        completeJoin(of: oldMemberId, with: .failure(.fencedInstanceId, memberId: oldMemberId), &effects)
+        completeSync(of: oldMemberId, with: .failure(.fencedInstanceId), &effects)
         guard var member = members.removeValue(forKey: oldMemberId), let instanceId = member.groupInstanceId else {
             preconditionFailure("staticMembers names a member that is not in the group")
         }
-        // Two processes with one instance id: the older one learns it at once if it is waiting.
-        Self.completeJoin(of: &member, with: .failure(.fencedInstanceId, memberId: oldMemberId), &effects)
-        Self.completeSync(of: &member, with: .failure(.fencedInstanceId), &effects)
         effects.cancel(.classicSession(groupId: groupId, memberId: oldMemberId))
 
         member.memberId = newMemberId
@@ -132,10 +132,10 @@ extension ClassicGroup {
                 join.token, .joinGroup(replacementResponse(newMemberId, join.context, formerLeaderId: formerLeaderId)))
         case .stable, .completingRebalance:
             // The leader may have been told the old id, so its assignment would miss the new one.
-            members[newMemberId]!.awaitingJoin = join.parked
+            parkJoin(join.parked, of: newMemberId)
             prepareRebalance(configuration, &effects)
         case .preparingRebalance:
-            members[newMemberId]!.awaitingJoin = join.parked
+            parkJoin(join.parked, of: newMemberId)
             completeJoinIfAllJoined(&effects)
         case .empty:
             preconditionFailure("a group with a static member is not empty")
@@ -194,14 +194,12 @@ extension ClassicGroup {
         _ join: ClassicJoin, _ configuration: GroupConfiguration, _ effects: inout GroupEffects
     ) {
         let memberId = join.request.memberId
-        var member = members[memberId]!
         // The client sent again because it gave up on its first request; nobody reads that answer.
-        Self.completeJoin(of: &member, with: .failure(.rebalanceInProgress, memberId: memberId), &effects)
-        member.supportedProtocols = join.request.protocols
-        member.sessionTimeoutMs = join.request.sessionTimeoutMs
-        member.rebalanceTimeoutMs = join.rebalanceTimeoutMs
-        member.awaitingJoin = join.parked
-        members[memberId] = member
+        completeJoin(of: memberId, with: .failure(.rebalanceInProgress, memberId: memberId), &effects)
+        members[memberId]!.supportedProtocols = join.request.protocols
+        members[memberId]!.sessionTimeoutMs = join.request.sessionTimeoutMs
+        members[memberId]!.rebalanceTimeoutMs = join.rebalanceTimeoutMs
+        parkJoin(join.parked, of: memberId)
         rebalanceOrCompleteJoin(configuration, &effects)
     }
 }

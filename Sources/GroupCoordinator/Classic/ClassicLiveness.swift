@@ -56,8 +56,8 @@ extension ClassicGroup {
     private mutating func dismiss(_ memberId: String, _ effects: inout GroupEffects) {
         effects.cancel(.classicSession(groupId: groupId, memberId: memberId))
         if members[memberId] != nil {
-            Self.completeJoin(of: &members[memberId]!, with: .failure(.unknownMemberId), &effects)
-            Self.completeSync(of: &members[memberId]!, with: .failure(.unknownMemberId), &effects)
+            completeJoin(of: memberId, with: .failure(.unknownMemberId), &effects)
+            completeSync(of: memberId, with: .failure(.unknownMemberId), &effects)
         }
         remove(memberId)
     }

@@ -3,22 +3,38 @@ import KafkaProtocol
 extension ClassicGroup {
     /// Whether a member with these protocols can be in the group: the type is the group's, and at least one protocol is
     /// supported by everybody.
-    func supports(protocolType: String, _ protocols: [ClassicGroupMember.SupportedProtocol]) -> Bool {
-        if state == .empty { return !protocolType.isEmpty && !protocols.isEmpty }
-        guard self.protocolType == protocolType else { return false }
-        return protocols.contains { candidate in
-            members.values.allSatisfy { $0.metadata(for: candidate.name) != nil }
+    func supports(_ request: JoinGroupRequest) -> Bool {
+        if state == .empty { return !request.protocolType.isEmpty && !request.protocols.isEmpty }
+        guard protocolType == request.protocolType else { return false }
+        // Most members join again as they were, which needs no look at the others.
+        if let member = members[request.memberId],
+            member.supportedProtocols.elementsEqual(request.protocols, by: { $0.name == $1.name })
+        {
+            return true
         }
+        return request.protocols.contains { candidate in
+            members.values.allSatisfy { member in
+                member.supportedProtocols.contains { $0.name == candidate.name }
+            }
+        }
+    }
+
+    /// The protocols that every member supports.
+    private var commonProtocols: Set<String> {
+        var supporters: [String: Int] = [:]
+        for member in members.values {
+            for name in Set(member.supportedProtocols.map(\.name)) { supporters[name, default: 0] += 1 }
+        }
+        return Set(supporters.filter { $0.value == members.count }.keys)
     }
 
     /// Each member votes for the first of its protocols that everybody supports. Ties go to the smaller name, so that
     /// the choice does not depend on the order of a hash table.
     func selectProtocol() -> String? {
+        let common = commonProtocols
         var votes: [String: Int] = [:]
         for member in members.values {
-            let vote = member.supportedProtocols.first { candidate in
-                members.values.allSatisfy { $0.metadata(for: candidate.name) != nil }
-            }
+            let vote = member.supportedProtocols.first { common.contains($0.name) }
             if let vote { votes[vote.name, default: 0] += 1 }
         }
         return votes.max { ($0.value, $1.key) < ($1.value, $0.key) }?.key
@@ -39,9 +55,9 @@ extension ClassicGroup {
         return topics
     }
 
-    func isSubscribed(toTopic topic: String) -> Bool {
-        guard usesConsumerProtocol else { return false }
-        return subscribedTopics.map { $0.contains(topic) } ?? true
+    var topicsInUse: TopicsInUse {
+        guard usesConsumerProtocol else { return .some([]) }
+        return subscribedTopics.map { .some($0) } ?? .all
     }
 
     /// Later versions only append fields, so topics can be read from any of them.

@@ -18,7 +18,7 @@ extension ClassicGroup {
 
     mutating func prepareRebalance(_ configuration: GroupConfiguration, _ effects: inout GroupEffects) {
         for memberId in sortedMemberIds where members[memberId]!.awaitingSync != nil {
-            Self.completeSync(of: &members[memberId]!, with: .failure(.rebalanceInProgress), &effects)
+            completeSync(of: memberId, with: .failure(.rebalanceInProgress), &effects)
             scheduleSession(of: memberId, &effects)
         }
         pendingSyncMembers.removeAll()
@@ -62,7 +62,9 @@ extension ClassicGroup {
         }
         if !members.isEmpty && !electJoinedLeader() {
             // Only static members that did not come: wait until one does or their sessions end.
-            effects.schedule(.classicJoin(groupId: groupId), after: rebalanceTimeoutMs)
+            // Members choose the timeout, so it may be nothing; the group must not spin meanwhile.
+            effects.schedule(
+                .classicJoin(groupId: groupId), after: max(rebalanceTimeoutMs, GroupLimits.minimumRetryDelayMs))
             return
         }
         // Kafka's generations also wrap to a start rather than overflow.
@@ -76,7 +78,7 @@ extension ClassicGroup {
             protocolName = selectProtocol()
             transition(to: .completingRebalance, now: effects.now)
             for memberId in sortedMemberIds {
-                Self.completeJoin(of: &members[memberId]!, with: joinResponse(for: memberId), &effects)
+                completeJoin(of: memberId, with: joinResponse(for: memberId), &effects)
                 members[memberId]!.isNew = false
                 scheduleSession(of: memberId, &effects)
             }
@@ -113,19 +115,26 @@ extension ClassicGroup {
         return response
     }
 
-    static func completeJoin(
-        of member: inout ClassicGroupMember, with response: JoinGroupResponse, _ effects: inout GroupEffects
+    mutating func parkJoin(_ parked: ParkedRequest, of memberId: String) {
+        precondition(members[memberId]?.awaitingJoin == nil, "a member waits with one join at most")
+        members[memberId]!.awaitingJoin = parked
+        awaitingJoinCount += 1
+    }
+
+    mutating func completeJoin(
+        of memberId: String, with response: JoinGroupResponse, _ effects: inout GroupEffects
     ) {
-        guard let parked = member.awaitingJoin else { return }
-        member.awaitingJoin = nil
+        guard let parked = members[memberId]?.awaitingJoin else { return }
+        members[memberId]!.awaitingJoin = nil
+        awaitingJoinCount -= 1
         effects.reply(parked.token, .joinGroup(response))
     }
 
-    static func completeSync(
-        of member: inout ClassicGroupMember, with response: SyncGroupResponse, _ effects: inout GroupEffects
+    mutating func completeSync(
+        of memberId: String, with response: SyncGroupResponse, _ effects: inout GroupEffects
     ) {
-        guard let parked = member.awaitingSync else { return }
-        member.awaitingSync = nil
+        guard let parked = members[memberId]?.awaitingSync else { return }
+        members[memberId]!.awaitingSync = nil
         effects.reply(parked.token, .syncGroup(response))
     }
 

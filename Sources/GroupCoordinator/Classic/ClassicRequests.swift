@@ -37,6 +37,10 @@ extension GroupCoordinatorShard {
                     clientId: context.clientId, instanceId: request.groupInstanceId, using: &generator)
                 : request.memberId)
         classicGroups[request.groupId]!.join(join, configuration, &effects)
+        // A first member that was refused leaves no group behind.
+        if classicGroups[request.groupId]!.isSimple && !offsets.hasOffsets(group: request.groupId) {
+            classicGroups[request.groupId] = nil
+        }
     }
 
     private func validateJoin(_ request: JoinGroupRequest) -> ErrorCode? {
@@ -44,6 +48,9 @@ extension GroupCoordinatorShard {
         if let id = request.groupInstanceId, id.isEmpty || !GroupLimits.accepts(identifier: id) {
             return .invalidRequest
         }
+        guard GroupLimits.accepts(identifier: request.protocolType),
+            request.protocols.allSatisfy({ GroupLimits.accepts(identifier: $0.name) })
+        else { return .invalidRequest }
         let allowed = configuration.groupMinSessionTimeoutMs...configuration.groupMaxSessionTimeoutMs
         return allowed.contains(request.sessionTimeoutMs) ? nil : .invalidSessionTimeout
     }

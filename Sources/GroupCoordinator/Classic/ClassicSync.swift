@@ -13,7 +13,7 @@ extension ClassicGroup {
         case .preparingRebalance:
             effects.reply(parked.token, .syncGroup(.failure(.rebalanceInProgress)))
         case .completingRebalance:
-            Self.completeSync(of: &members[memberId]!, with: .failure(.rebalanceInProgress), &effects)
+            completeSync(of: memberId, with: .failure(.rebalanceInProgress), &effects)
             members[memberId]!.awaitingSync = parked
             synced(memberId, &effects)
             if isLeader(memberId) { becomeStable(with: request.assignments, &effects) }
@@ -47,7 +47,7 @@ extension ClassicGroup {
         transition(to: .stable, now: effects.now)
         effects.records.append(metadataRecord)
         for memberId in sortedMemberIds where members[memberId]!.awaitingSync != nil {
-            Self.completeSync(of: &members[memberId]!, with: syncResponse(for: memberId), &effects)
+            completeSync(of: memberId, with: syncResponse(for: memberId), &effects)
             scheduleSession(of: memberId, &effects)
         }
     }

@@ -56,7 +56,9 @@ struct ConsumerGroup: Sendable {
 
     func isHeld(_ topicId: Uuid, _ partition: Int32) -> Bool { holders[topicId]?[partition] != nil }
 
-    func isSubscribed(toTopic topic: String) -> Bool { members.values.contains { topics(of: $0).contains(topic) } }
+    var topicsInUse: TopicsInUse {
+        .some(members.values.reduce(into: []) { names, member in names.formUnion(topics(of: member)) })
+    }
 
     /// The names that a member is subscribed to, whether they exist or not.
     func topics(of member: ConsumerGroupMember) -> Set<String> {

@@ -5,7 +5,10 @@ extension GroupCoordinatorShard {
         _ request: OffsetCommitRequest, _ context: RequestContext
     ) -> OffsetCommitResponse {
         if let code = validateCommit(request, apiVersion: context.apiVersion) { return .failure(request, code) }
-        let expireTimestamp = request.retentionTimeMs == -1 ? nil : effects.now + request.retentionTimeMs
+        guard Self.recordBytes(of: request) <= GroupLimits.commitBytes else {
+            return .failure(request, .invalidCommitOffsetSize)
+        }
+        let expireTimestamp = expireTimestamp(of: request)
         var response = OffsetCommitResponse()
         for topic in request.topics {
             var topicResponse = OffsetCommitResponse.OffsetCommitResponseTopic()
@@ -17,7 +20,7 @@ extension GroupCoordinatorShard {
                 var result = OffsetCommitResponse.OffsetCommitResponsePartition()
                 result.partitionIndex = partition.partitionIndex
                 if let known {
-                    if (partition.committedMetadata ?? "").utf16.count > Int(configuration.offsetMetadataMaxBytes) {
+                    if isTooLarge(partition.committedMetadata ?? "") {
                         result.errorCode = ErrorCode.offsetMetadataTooLarge.rawValue
                     } else {
                         commit(partition, topic: known.name, expireTimestamp, group: request.groupId)
@@ -31,6 +34,25 @@ extension GroupCoordinatorShard {
             response.topics.append(topicResponse)
         }
         return response
+    }
+
+    private func expireTimestamp(of request: OffsetCommitRequest) -> Int64? {
+        if request.retentionTimeMs == -1 { return nil }
+        let (sum, overflow) = effects.now.addingReportingOverflow(request.retentionTimeMs)
+        return overflow ? .max : sum
+    }
+
+    private func isTooLarge(_ metadata: String) -> Bool {
+        metadata.utf16.count > Int(configuration.offsetMetadataMaxBytes)
+            || metadata.utf8.count > GroupLimits.stringBytes
+    }
+
+    /// An upper bound: 96 bytes are more than the fixed fields of a record and the name of a topic given by its id.
+    private static func recordBytes(of request: OffsetCommitRequest) -> Int {
+        request.topics.reduce(0) { sum, topic in
+            let fixed = request.groupId.utf8.count + max(topic.name.utf8.count, 249) + 96
+            return topic.partitions.reduce(sum) { $0 + fixed + ($1.committedMetadata ?? "").utf8.count }
+        }
     }
 
     private mutating func commit(

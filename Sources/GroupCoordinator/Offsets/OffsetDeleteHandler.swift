@@ -7,15 +7,15 @@ extension GroupCoordinatorShard {
         // Nobody can tell which topics the members of another protocol type use.
         if let classic, classic.state != .empty, !classic.usesConsumerProtocol { return .failure(.nonEmptyGroup) }
 
+        let inUse = topicsInUse(by: request.groupId)
         var response = OffsetDeleteResponse()
         for topic in request.topics {
             var topicResponse = OffsetDeleteResponse.OffsetDeleteResponseTopic()
             topicResponse.name = topic.name
-            let isSubscribed = isSubscribed(group: request.groupId, toTopic: topic.name)
             for partition in topic.partitions {
                 var result = OffsetDeleteResponse.OffsetDeleteResponsePartition()
                 result.partitionIndex = partition.partitionIndex
-                if isSubscribed {
+                if inUse.contains(topic.name) {
                     result.errorCode = ErrorCode.groupSubscribedToTopic.rawValue
                 } else if offsets.offset(
                     group: request.groupId, topic: topic.name, partition: partition.partitionIndex) != nil
@@ -31,11 +31,6 @@ extension GroupCoordinatorShard {
         return response
     }
 
-    func isSubscribed(group groupId: String, toTopic topic: String) -> Bool {
-        if let group = classicGroups[groupId] { return group.isSubscribed(toTopic: topic) }
-        return consumerGroups[groupId]?.isSubscribed(toTopic: topic) ?? false
-    }
-
     mutating func deleteAllOffsets(of groupId: String) {
         for (topic, partitions) in offsets.topics(of: groupId).sorted(by: { $0.key < $1.key }) {
             for partition in partitions.keys.sorted() {
@@ -46,6 +41,7 @@ extension GroupCoordinatorShard {
 
     /// Forgets the offsets in topics that were deleted, in all groups: a topic of the same name is another topic.
     mutating func deleteOffsets(ofTopics deleted: Set<String>) {
+        effects.isDivisible = true
         for groupId in offsets.offsets.keys.sorted() {
             for topic in offsets.topics(of: groupId).keys.sorted() where deleted.contains(topic) {
                 for partition in offsets.topics(of: groupId)[topic, default: [:]].keys.sorted() {

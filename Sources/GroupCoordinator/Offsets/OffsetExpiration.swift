@@ -32,6 +32,7 @@ extension ClassicGroup {
 
 extension GroupCoordinatorShard {
     mutating func expireOffsets() {
+        effects.isDivisible = true
         effects.schedule(.offsetExpiration, after: configuration.offsetsRetentionCheckIntervalMs)
         for groupId in (Set(classicGroups.keys).union(consumerGroups.keys)).sorted() {
             expireOffsets(of: groupId)
@@ -41,9 +42,10 @@ extension GroupCoordinatorShard {
 
     private mutating func expireOffsets(of groupId: String) {
         let rule = classicGroups[groupId]?.offsetExpirationRule ?? .sinceCommit
-        if rule == .never { return }
+        if rule == .never || !offsets.hasOffsets(group: groupId) { return }
+        let inUse = topicsInUse(by: groupId)
         for (topic, partitions) in offsets.topics(of: groupId).sorted(by: { $0.key < $1.key }) {
-            if isSubscribed(group: groupId, toTopic: topic) { continue }
+            if inUse.contains(topic) { continue }
             for (partition, offset) in partitions.sorted(by: { $0.key < $1.key })
             where rule.isExpired(offset, now: effects.now, retentionMs: configuration.offsetsRetentionMs) {
                 write(CommittedOffset.tombstone(group: groupId, topic: topic, partition: partition))

@@ -29,7 +29,7 @@ struct ClassicClient {
         return [0, 0] + subscription.encoded(version: 0)
     }
 
-    func join(_ harness: inout ShardHarness) -> RequestToken {
+    func join(_ harness: ShardHarness) -> RequestToken {
         var request = JoinGroupRequest()
         request.groupId = groupId
         request.memberId = memberId
@@ -47,13 +47,13 @@ struct ClassicClient {
     }
 
     /// Joins, and once more with the id that it was given.
-    mutating func joinWithId(_ harness: inout ShardHarness) -> RequestToken {
-        let token = join(&harness)
+    mutating func joinWithId(_ harness: ShardHarness) -> RequestToken {
+        let token = join(harness)
         guard case .joinGroup(let response)? = harness.replies[token],
             response.errorCode == ErrorCode.memberIdRequired.rawValue
         else { return token }
         memberId = response.memberId
-        return join(&harness)
+        return join(harness)
     }
 
     mutating func take(_ response: JoinGroupResponse?) {
@@ -64,7 +64,7 @@ struct ClassicClient {
     }
 
     func sync(
-        _ harness: inout ShardHarness, _ assignments: [String: [UInt8]] = [:], protocolName: String? = nil
+        _ harness: ShardHarness, _ assignments: [String: [UInt8]] = [:], protocolName: String? = nil
     ) -> RequestToken {
         var request = SyncGroupRequest()
         request.groupId = groupId
@@ -82,7 +82,7 @@ struct ClassicClient {
         return harness.send(.syncGroup(request), version: 5, clientId: clientId)
     }
 
-    func heartbeat(_ harness: inout ShardHarness) -> ErrorCode {
+    func heartbeat(_ harness: ShardHarness) -> ErrorCode {
         var request = HeartbeatRequest()
         request.groupId = groupId
         request.generationId = generation
@@ -92,7 +92,7 @@ struct ClassicClient {
         return ErrorCode(rawValue: harness.heartbeat(token)!.errorCode)
     }
 
-    func leave(_ harness: inout ShardHarness) -> LeaveGroupResponse {
+    func leave(_ harness: ShardHarness) -> LeaveGroupResponse {
         var request = LeaveGroupRequest()
         request.groupId = groupId
         var identity = LeaveGroupRequest.MemberIdentity()
@@ -125,18 +125,18 @@ extension ShardHarness {
     func syncError(_ token: RequestToken) -> ErrorCode? { sync(token).map { ErrorCode(rawValue: $0.errorCode) } }
 
     /// Brings clients into one stable generation; the leader assigns each its client id as bytes.
-    mutating func stabilize(_ clients: inout [ClassicClient]) {
-        let tokens = clients.indices.map { clients[$0].joinWithId(&self) }
-        advance(by: 70_000 + Int64(configuration.groupInitialRebalanceDelayMs))
+    func stabilize(_ clients: inout [ClassicClient]) {
+        let tokens = clients.indices.map { clients[$0].joinWithId(self) }
+        while join(tokens[0]) == nil, let deadline = shard.nextDeadline { advance(to: max(deadline, now)) }
         for (index, token) in tokens.enumerated() { clients[index].take(join(token)) }
         let assignments = Dictionary(uniqueKeysWithValues: clients.map { ($0.memberId, Array($0.clientId.utf8)) })
         for client in clients {
-            let token = client.sync(&self, client.memberId == client.leader ? assignments : [:])
+            let token = client.sync(self, client.memberId == client.leader ? assignments : [:])
             _ = token
         }
     }
 
-    mutating func describe(_ groupId: String = "group") -> DescribeGroupsResponse.DescribedGroup {
+    func describe(_ groupId: String = "group") -> DescribeGroupsResponse.DescribedGroup {
         var request = DescribeGroupsRequest()
         request.groups = [groupId]
         let token = send(.describeGroups(request), version: 6)

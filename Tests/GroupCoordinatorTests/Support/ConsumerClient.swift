@@ -44,7 +44,7 @@ struct ConsumerClient {
 
     /// Joins when it has no epoch.
     @discardableResult
-    mutating func heartbeat(_ harness: inout ShardHarness, full: Bool = false) -> ConsumerGroupHeartbeatResponse {
+    mutating func heartbeat(_ harness: ShardHarness, full: Bool = false) -> ConsumerGroupHeartbeatResponse {
         if epoch == 0 { owned = .empty }
         let response = harness.consumerHeartbeat(request(full: full || epoch == 0), version: version)
         take(response)
@@ -70,7 +70,7 @@ struct ConsumerClient {
 
     @discardableResult
     mutating func leave(
-        _ harness: inout ShardHarness, epoch leaveEpoch: Int32 = MemberEpoch.leave
+        _ harness: ShardHarness, epoch leaveEpoch: Int32 = MemberEpoch.leave
     ) -> ConsumerGroupHeartbeatResponse {
         var request = ConsumerGroupHeartbeatRequest()
         request.groupId = groupId
@@ -95,7 +95,7 @@ extension TopicPartitionSet {
 }
 
 extension ShardHarness {
-    mutating func consumerHeartbeat(
+    func consumerHeartbeat(
         _ request: ConsumerGroupHeartbeatRequest, version: Int16 = 1
     ) -> ConsumerGroupHeartbeatResponse {
         let token = send(.consumerGroupHeartbeat(request), version: version)
@@ -105,17 +105,17 @@ extension ShardHarness {
 
     /// Heartbeats of all until nothing changes any more; returns how many rounds that took.
     @discardableResult
-    mutating func settle(_ clients: inout [ConsumerClient]) -> Int {
+    func settle(_ clients: inout [ConsumerClient]) -> Int {
         for round in 1...50 {
             let before = clients.map { ($0.epoch, $0.owned) }
-            for index in clients.indices { clients[index].heartbeat(&self) }
+            for index in clients.indices { clients[index].heartbeat(self) }
             let isSettled = zip(before, clients).allSatisfy { $0.0 == $1.epoch && $0.1 == $1.owned }
             if isSettled { return round }
         }
         return .max
     }
 
-    mutating func describeConsumer(_ groupId: String = "group") -> ConsumerGroupDescribeResponse.DescribedGroup {
+    func describeConsumer(_ groupId: String = "group") -> ConsumerGroupDescribeResponse.DescribedGroup {
         var request = ConsumerGroupDescribeRequest()
         request.groupIds = [groupId]
         let token = send(.consumerGroupDescribe(request), version: 0)

@@ -4,7 +4,7 @@ import KafkaProtocol
 
 extension ShardHarness {
     /// Commits one offset; returns the partition's error.
-    mutating func commit(
+    func commit(
         _ groupId: String = "group", topic: String = "t0", partition: Int32 = 0, offset: Int64,
         memberId: String = "", generation: Int32 = -1, instanceId: String? = nil, metadata: String? = nil,
         retentionMs: Int64 = -1, version: Int16 = 9
@@ -15,7 +15,7 @@ extension ShardHarness {
         return commitError(token)!
     }
 
-    mutating func sendCommit(
+    func sendCommit(
         _ groupId: String = "group", topic: String = "t0", partition: Int32 = 0, offset: Int64,
         memberId: String = "", generation: Int32 = -1, instanceId: String? = nil, metadata: String? = nil,
         retentionMs: Int64 = -1, version: Int16 = 9
@@ -47,11 +47,11 @@ extension ShardHarness {
     }
 
     /// The committed offset, -1 for none.
-    mutating func fetch(_ groupId: String = "group", topic: String = "t0", partition: Int32 = 0) -> Int64 {
+    func fetch(_ groupId: String = "group", topic: String = "t0", partition: Int32 = 0) -> Int64 {
         fetchGroup(groupId, topics: [(topic, [partition])]).topics[0].partitions[0].committedOffset
     }
 
-    mutating func fetchGroup(
+    func fetchGroup(
         _ groupId: String = "group", topics requested: [(String, [Int32])]?, memberId: String? = nil,
         memberEpoch: Int32 = -1, version: Int16 = 9
     ) -> OffsetFetchResponse.OffsetFetchResponseGroup {

@@ -12,7 +12,7 @@ struct PrefixPatternMatcher: TopicPatternMatcher {
 }
 
 /// A driver with a log in memory. Appends become durable at once, unless `holdsAppends`.
-struct ShardHarness {
+final class ShardHarness {
     var shard: GroupCoordinatorShard
     let configuration: GroupConfiguration
     var topics = TopicsImage()
@@ -33,7 +33,7 @@ struct ShardHarness {
         load()
     }
 
-    private mutating func load() {
+    private func load() {
         shard = GroupCoordinatorShard(configuration: configuration, patternMatcher: PrefixPatternMatcher())
         var requested: [CoordinatorAction] = []
         shard.topicsChanged(topics, now: now, into: &requested)
@@ -49,7 +49,7 @@ struct ShardHarness {
     }
 
     /// The coordinator dies and another one reads the log.
-    mutating func restart() {
+    func restart() {
         held = []
         load()
     }
@@ -57,7 +57,7 @@ struct ShardHarness {
     // MARK: Events
 
     @discardableResult
-    mutating func send(
+    func send(
         _ request: CoordinatorRequest, version: Int16, clientId: String = "client"
     ) -> RequestToken {
         let token = RequestToken(rawValue: nextToken)
@@ -70,7 +70,7 @@ struct ShardHarness {
     }
 
     /// Lets time pass, firing every timer at its own moment.
-    mutating func advance(to time: Int64) {
+    func advance(to time: Int64) {
         while let deadline = shard.nextDeadline, deadline <= time {
             now = max(now, deadline)
             var requested: [CoordinatorAction] = []
@@ -80,18 +80,18 @@ struct ShardHarness {
         now = time
     }
 
-    mutating func advance(by milliseconds: Int64) {
+    func advance(by milliseconds: Int64) {
         advance(to: now + milliseconds)
     }
 
-    mutating func setTopics(_ image: TopicsImage) {
+    func setTopics(_ image: TopicsImage) {
         topics = image
         var requested: [CoordinatorAction] = []
         shard.topicsChanged(image, now: now, into: &requested)
         carryOut(requested)
     }
 
-    mutating func completeAppend(error: ErrorCode? = nil) {
+    func completeAppend(error: ErrorCode? = nil) {
         let append = held.removeFirst()
         if error == nil { log += append.records }
         var requested: [CoordinatorAction] = []
@@ -99,7 +99,7 @@ struct ShardHarness {
         carryOut(requested)
     }
 
-    private mutating func carryOut(_ requested: [CoordinatorAction]) {
+    private func carryOut(_ requested: [CoordinatorAction]) {
         actions += requested
         for action in requested {
             switch action {
