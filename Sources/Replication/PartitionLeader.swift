@@ -69,6 +69,13 @@ package final class PartitionLeader: Sendable {
         }
     }
 
+    /// Asks for a sync if `flush.ms` wants one by now.
+    package func flushIfDue(now: Int64) {
+        if hasFlushPolicy.load(ordering: .relaxed), log.wantsSync(now: now) {
+            groupCommit.request(log, upTo: log.endOffset)
+        }
+    }
+
     /// After a sync: everything below the offset is on stable storage.
     package func synchronized(to offset: Int64) {
         advance(to: offset)
