@@ -81,7 +81,8 @@ let package = Package(
             ],
             swiftSettings: swiftSettings),
 
-        .testTarget(name: "KafkaProtocolTests", dependencies: ["KafkaProtocol"], swiftSettings: swiftSettings),
+        .testTarget(
+            name: "KafkaProtocolTests", dependencies: ["KafkaProtocol"], exclude: ["Golden"], swiftSettings: swiftSettings),
         .testTarget(name: "RecordFormatTests", dependencies: ["RecordFormat"], swiftSettings: swiftSettings),
         .testTarget(name: "CommitLogTests", dependencies: ["CommitLog"], swiftSettings: swiftSettings),
         .testTarget(name: "GroupCoordinatorTests", dependencies: ["GroupCoordinator"], swiftSettings: swiftSettings),
