@@ -38,7 +38,7 @@ let package = Package(
         // Pure state machines and the metadata.
         .target(name: "Configuration", swiftSettings: swiftSettings),
         .target(
-            name: "GroupCoordinator", dependencies: ["KafkaProtocol", "RecordFormat"], swiftSettings: swiftSettings),
+            name: "GroupCoordinator", dependencies: ["KafkaProtocol"], swiftSettings: swiftSettings),
         .target(
             name: "ClusterMetadata",
             dependencies: ["KafkaProtocol", "Configuration", .product(name: "GRDB", package: "GRDB.swift")],
@@ -85,7 +85,8 @@ let package = Package(
             name: "KafkaProtocolTests", dependencies: ["KafkaProtocol"], exclude: ["Golden"], swiftSettings: swiftSettings),
         .testTarget(name: "RecordFormatTests", dependencies: ["RecordFormat"], swiftSettings: swiftSettings),
         .testTarget(name: "CommitLogTests", dependencies: ["CommitLog"], swiftSettings: swiftSettings),
-        .testTarget(name: "GroupCoordinatorTests", dependencies: ["GroupCoordinator"], swiftSettings: swiftSettings),
+        .testTarget(
+            name: "GroupCoordinatorTests", dependencies: ["GroupCoordinator", "KafkaProtocol"], swiftSettings: swiftSettings),
         .testTarget(name: "BrokerTests", dependencies: ["Broker", "MartletServer"], swiftSettings: swiftSettings),
     ],
     swiftLanguageModes: [.v6]
