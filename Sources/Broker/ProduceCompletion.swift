@@ -4,7 +4,8 @@ import Replication
 
 /// Where an appended batch came from: the reply that waits for its outcome.
 struct AppendOrigin {
-    let connection: Connection
+    /// Kept alive by its loop: a connection that closes during a tick is removed after it.
+    unowned(unsafe) let connection: Connection
     /// nil with acks=0.
     let place: Connection.ReplyPlace?
     /// Where in the reply the partition's outcome stands: error code, base offset, log append time.
