@@ -204,22 +204,36 @@ extension Log {
     func roll(at offset: Int64, now: Int64) throws(FileSystemError) {
         let sealed = active
         if sealed.size == 0, sealed.baseOffset == offset { return }
-        let created = try Segment(creating: offset, in: path, fileSystem, now: now)
-        try sealed.seal()
-        try writeProducerSnapshot(at: offset)
-        if offset <= checkpointedRecoveryPoint {
-            // A truncation took the log below its checkpoint.
-            try sealed.file.file.synchronize()
-            try sealed.offsetIndex.takeFileToSynchronize()?.synchronize()
-            try sealed.timeIndex.takeFileToSynchronize()?.synchronize()
-            try sealed.transactionIndex.takeFileToSynchronize()?.synchronize()
-            try fileSystem.synchronizeDirectory(path)
-            sealed.isDirty = false
+        let created: Segment
+        do {
+            try seal(sealed, at: offset)
+            created = try Segment(creating: offset, in: path, fileSystem, now: now)
+        } catch {
+            // A full disk is no reason not to go on with the segment there is.
+            do {
+                try sealed.unseal()
+            } catch {
+                health.goOffline(error)
+            }
+            throw error
         }
         unsynchronizedSealed.append(sealed)
         segments.append(created)
         recent.removeAll()
         directoryIsDirty = true
+    }
+
+    private func seal(_ segment: Segment, at offset: Int64) throws(FileSystemError) {
+        try segment.seal()
+        try writeProducerSnapshot(at: offset)
+        guard offset <= checkpointedRecoveryPoint else { return }
+        // A truncation took the log below its checkpoint.
+        try segment.file.file.synchronize()
+        try segment.offsetIndex.takeFileToSynchronize()?.synchronize()
+        try segment.timeIndex.takeFileToSynchronize()?.synchronize()
+        try segment.transactionIndex.takeFileToSynchronize()?.synchronize()
+        try fileSystem.synchronizeDirectory(path)
+        segment.isDirty = false
     }
 
     /// Seals the active segment now, if it has records.
@@ -288,7 +302,7 @@ private struct LeaderAppender {
     }
 
     private func refusalOfEpoch() -> AppendRefusal? {
-        guard leaderEpoch > log.epochs.latestEpoch ?? -1 else { return nil }
+        guard leaderEpoch > log.latestEpoch else { return nil }
         let before = log.epochs
         log.epochs.assign(epoch: leaderEpoch, startOffset: log.endOffset)
         do {
