@@ -33,7 +33,7 @@ let package = Package(
         .target(
             name: "RecordFormat", dependencies: ["CChecksum", "CZstd", "CLZ4", "CSnappy", "CZlib"],
             swiftSettings: swiftSettings),
-        .target(name: "CommitLog", dependencies: ["RecordFormat"], swiftSettings: swiftSettings),
+        .target(name: "CommitLog", dependencies: ["CChecksum", "RecordFormat"], swiftSettings: swiftSettings),
 
         // Pure state machines and the metadata.
         .target(name: "Configuration", swiftSettings: swiftSettings),
@@ -82,11 +82,15 @@ let package = Package(
             swiftSettings: swiftSettings),
 
         .testTarget(
-            name: "KafkaProtocolTests", dependencies: ["KafkaProtocol"], exclude: ["Golden"], swiftSettings: swiftSettings),
-        .testTarget(name: "RecordFormatTests", dependencies: ["RecordFormat"], swiftSettings: swiftSettings),
-        .testTarget(name: "CommitLogTests", dependencies: ["CommitLog"], swiftSettings: swiftSettings),
+            name: "KafkaProtocolTests", dependencies: ["KafkaProtocol"], exclude: ["Golden"],
+            swiftSettings: swiftSettings),
         .testTarget(
-            name: "GroupCoordinatorTests", dependencies: ["GroupCoordinator", "KafkaProtocol"], swiftSettings: swiftSettings),
+            name: "RecordFormatTests", dependencies: ["CChecksum", "RecordFormat"], swiftSettings: swiftSettings),
+        .testTarget(
+            name: "CommitLogTests", dependencies: ["CommitLog", "RecordFormat"], swiftSettings: swiftSettings),
+        .testTarget(
+            name: "GroupCoordinatorTests", dependencies: ["GroupCoordinator", "KafkaProtocol"],
+            swiftSettings: swiftSettings),
         .testTarget(name: "BrokerTests", dependencies: ["Broker", "MartletServer"], swiftSettings: swiftSettings),
     ],
     swiftLanguageModes: [.v6]

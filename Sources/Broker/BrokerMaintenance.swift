@@ -41,7 +41,8 @@ package final class BrokerMaintenance: Sendable {
     // MARK: Compaction
 
     private func scheduleCleaning() {
-        cleanerThread.schedule(afterMilliseconds: max(1, broker.configuration.long("log.cleaner.backoff.ms"))) { [self] in
+        cleanerThread.schedule(afterMilliseconds: max(1, broker.configuration.long("log.cleaner.backoff.ms"))) {
+            [self] in
             compact()
             scheduleCleaning()
         }
@@ -98,7 +99,9 @@ package final class BrokerMaintenance: Sendable {
             guard result.deletedSegments > 0 else { continue }
             broker.logger.info(
                 "log.retention",
-                metadata: ["partition": "\(log.name)", "segments": "\(result.deletedSegments)", "start": "\(log.startOffset)"])
+                metadata: [
+                    "partition": "\(log.name)", "segments": "\(result.deletedSegments)", "start": "\(log.startOffset)",
+                ])
         }
     }
 

@@ -28,17 +28,25 @@ package struct ByteCursor: Sendable {
     }
 
     @inlinable
-    package mutating func int8(_ bytes: RawSpan) throws(ProtocolDecodingError) -> Int8 { try load(bytes, as: Int8.self) }
+    package mutating func int8(_ bytes: RawSpan) throws(ProtocolDecodingError) -> Int8 {
+        try load(bytes, as: Int8.self)
+    }
     @inlinable
-    package mutating func int16(_ bytes: RawSpan) throws(ProtocolDecodingError) -> Int16 { try load(bytes, as: Int16.self) }
+    package mutating func int16(_ bytes: RawSpan) throws(ProtocolDecodingError) -> Int16 {
+        try load(bytes, as: Int16.self)
+    }
     @inlinable
     package mutating func uint16(_ bytes: RawSpan) throws(ProtocolDecodingError) -> UInt16 {
         try load(bytes, as: UInt16.self)
     }
     @inlinable
-    package mutating func int32(_ bytes: RawSpan) throws(ProtocolDecodingError) -> Int32 { try load(bytes, as: Int32.self) }
+    package mutating func int32(_ bytes: RawSpan) throws(ProtocolDecodingError) -> Int32 {
+        try load(bytes, as: Int32.self)
+    }
     @inlinable
-    package mutating func int64(_ bytes: RawSpan) throws(ProtocolDecodingError) -> Int64 { try load(bytes, as: Int64.self) }
+    package mutating func int64(_ bytes: RawSpan) throws(ProtocolDecodingError) -> Int64 {
+        try load(bytes, as: Int64.self)
+    }
 
     package mutating func bool(_ bytes: RawSpan) throws(ProtocolDecodingError) -> Bool {
         try load(bytes, as: UInt8.self) != 0

@@ -17,7 +17,8 @@ enum LogAdoption {
             let partitions = names.map(\.partition).sorted()
             guard partitions == Array(0..<Int32(partitions.count)) else {
                 logger.warning(
-                    "log.not-adopted", metadata: ["topic": "\(topic)", "reason": "partitions are missing: \(partitions)"])
+                    "log.not-adopted",
+                    metadata: ["topic": "\(topic)", "reason": "partitions are missing: \(partitions)"])
                 continue
             }
             let id = try logs.topicId(of: names[0]).flatMap { Uuid(bytes: $0) } ?? Uuid.random()

@@ -101,7 +101,8 @@ package final class Node: Service {
             logger.info(
                 "node.ready",
                 metadata: [
-                    "listener": "\(listener.name)://\(listener.host):\(listener.port)", "node.id": "\(configuration.nodeId)",
+                    "listener": "\(listener.name)://\(listener.host):\(listener.port)",
+                    "node.id": "\(configuration.nodeId)",
                     "cluster.id": "\(broker.controller.image.clusterId)", "data": "\(configuration.dataDirectory)",
                 ])
         }

@@ -112,7 +112,8 @@ struct SchemaInterpreter {
                 // A writer leaves a tagged field out when it has its default.
                 if content != defaultBytes(field, message, version) { tagged.append((tag, content)) }
             } else if field.versions.contains(version) {
-                bytes += value(field, field.type, message, version, isFlexible && !field.neverFlexible, depth, &generator)
+                bytes += value(
+                    field, field.type, message, version, isFlexible && !field.neverFlexible, depth, &generator)
             }
         }
         if isFlexible {
@@ -131,7 +132,8 @@ struct SchemaInterpreter {
         let isNull = field.nullable.contains(version) && Int.random(in: 0..<4, using: &generator) == 0
         func length(_ count: Int, short: Bool) -> [UInt8] {
             if isFlexible { return varint(UInt64(count + 1)) }
-            return short ? bigEndian(UInt64(bitPattern: Int64(count)), 2) : bigEndian(UInt64(bitPattern: Int64(count)), 4)
+            return short
+                ? bigEndian(UInt64(bitPattern: Int64(count)), 2) : bigEndian(UInt64(bitPattern: Int64(count)), 4)
         }
         if type.hasPrefix("[]") {
             if isNull { return length(-1, short: false) }
@@ -151,11 +153,14 @@ struct SchemaInterpreter {
         case "uuid": return bigEndian(generator.next(), 8) + bigEndian(generator.next(), 8)
         case "string":
             if isNull { return length(-1, short: true) }
-            let text = Array(["", "a", "topic-1", "日本", String(repeating: "x", count: 200)].randomElement(using: &generator)!.utf8)
+            let text = Array(
+                ["", "a", "topic-1", "日本", String(repeating: "x", count: 200)].randomElement(using: &generator)!.utf8)
             return length(text.count, short: true) + text
         case "bytes", "records":
             if isNull { return length(-1, short: false) }
-            let content = (0..<Int.random(in: 0...20, using: &generator)).map { _ in UInt8.random(in: 0...255, using: &generator) }
+            let content = (0..<Int.random(in: 0...20, using: &generator)).map { _ in
+                UInt8.random(in: 0...255, using: &generator)
+            }
             return length(content.count, short: false) + content
         default:
             let content = structure(type, message, version, depth: depth + 1, &generator)
