@@ -91,7 +91,13 @@ let package = Package(
         .testTarget(
             name: "GroupCoordinatorTests", dependencies: ["GroupCoordinator", "KafkaProtocol"],
             swiftSettings: swiftSettings),
-        .testTarget(name: "BrokerTests", dependencies: ["Broker", "MartletServer"], swiftSettings: swiftSettings),
+        .testTarget(
+            name: "BrokerTests",
+            dependencies: [
+                "Broker", "MartletServer", "ClusterMetadata", "CommitLog", "Configuration", "KafkaProtocol",
+                "RecordFormat", .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: swiftSettings),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -139,3 +139,8 @@ package final class PartitionLeader: Sendable {
         }
     }
 }
+
+extension PartitionLeader {
+    /// How many wait here, for tests and diagnosis.
+    package var waiterTotal: Int { waiters.withLock { $0.count } }
+}

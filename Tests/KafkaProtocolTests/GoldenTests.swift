@@ -49,7 +49,8 @@ import Testing
             ($0 as? any ProtocolRequest.Type)?.apiKey == frame.apiKey
         }
         let body = Array(frame.bytes[cursor.position...])
-        let again = header.encoded(version: headerVersion) + (try encodeAgain(try #require(type), body, frame.version))
+        let known = try #require(type)
+        let again = header.encoded(version: headerVersion) + (try encodeAgain(known, body, frame.version))
         #expect(again == frame.bytes)
     }
 
