@@ -91,13 +91,27 @@ let package = Package(
         .testTarget(
             name: "GroupCoordinatorTests", dependencies: ["GroupCoordinator", "KafkaProtocol"],
             swiftSettings: swiftSettings),
+        .target(
+            name: "BrokerTestSupport",
+            dependencies: [
+                "Broker", "ClusterMetadata", "CommitLog", "Configuration", "KafkaProtocol", "RecordFormat",
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            path: "Tests/BrokerTestSupport", swiftSettings: swiftSettings),
         .testTarget(
             name: "BrokerTests",
-            dependencies: [
-                "Broker", "MartletServer", "ClusterMetadata", "CommitLog", "Configuration", "KafkaProtocol",
-                "RecordFormat", .product(name: "Logging", package: "swift-log"),
-            ],
+            dependencies: ["BrokerTestSupport", "Broker", "CommitLog", "Configuration", "KafkaProtocol", "MartletServer"],
             swiftSettings: swiftSettings),
+
+        // Instructions and allocations of the hot paths; `scripts/benchmark-micro` holds them to their thresholds.
+        .target(name: "CAllocationCounter", path: "Benchmarks/CAllocationCounter"),
+        .executableTarget(
+            name: "MicroBenchmarks",
+            dependencies: [
+                "BrokerTestSupport", "Broker", "CAllocationCounter", "CommitLog", "GroupCoordinator", "KafkaProtocol",
+                "RecordFormat",
+            ],
+            path: "Benchmarks/Micro", swiftSettings: swiftSettings),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -1,3 +1,4 @@
+import BrokerTestSupport
 import Configuration
 import KafkaProtocol
 import Testing

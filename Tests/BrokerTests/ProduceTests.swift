@@ -1,3 +1,4 @@
+import BrokerTestSupport
 import CommitLog
 import Glibc
 import KafkaProtocol
@@ -46,13 +47,13 @@ import Testing
         let fixture = try BrokerFixture()
         try fixture.createTopic("t")
         let client = fixture.connect()
-        fixture.fileSystem.inject(.init(.synchronize, pathSuffix: ".log", code: EIO))
+        fixture.simulated.inject(.init(.synchronize, pathSuffix: ".log", code: EIO))
         client.send(try Batch.produce("t", [(0, Batch.of(["a"]))]), version: 9)
         fixture.run { client.received.count > 0 }
         let (_, response) = try #require(try client.reply(ProduceResponse.self, version: 9))
         #expect(outcome(response).errorCode == ErrorCode.kafkaStorageError.rawValue)
         #expect(fixture.broker.logs.health.isOffline)
-        fixture.fileSystem.clearFaults()
+        fixture.simulated.clearFaults()
         client.send(try Batch.produce("t", [(0, Batch.of(["b"]))]), version: 9)
         fixture.run { client.received.count > 0 }
         let (_, later) = try #require(try client.reply(ProduceResponse.self, version: 9))
@@ -75,10 +76,10 @@ import Testing
             return try Batch.values(try #require(try client.reply(FetchResponse.self, version: 11)).1)
         }
         #expect(try produce("kept") == 0)
-        fixture.fileSystem.inject(.init(.write, pathSuffix: ".log", code: ENOSPC, times: 1000))
+        fixture.simulated.inject(.init(.write, pathSuffix: ".log", code: ENOSPC, times: 1000))
         #expect(try produce("refused") == ErrorCode.kafkaStorageError.rawValue)
         #expect(try read() == ["kept"])
-        fixture.fileSystem.clearFaults()
+        fixture.simulated.clearFaults()
         #expect(try produce("later") == 0)
         #expect(try read() == ["kept", "later"])
     }

@@ -1,3 +1,4 @@
+import Broker
 import ClusterMetadata
 import CommitLog
 import Configuration
@@ -7,21 +8,19 @@ import Logging
 import RecordFormat
 import Synchronization
 
-@testable import Broker
-
 /// A broker on the simulated file system, its one loop and its clock moved by hand.
 ///
 /// Requests go in as bytes and replies come out as bytes, through the same code as on a network.
-final class BrokerFixture {
-    let fileSystem: SimulatedFileSystem
-    let clock = ManualClock()
-    let port = ManualPort()
-    let broker: Broker
-    let loop: BrokerLoop
+package final class BrokerFixture {
+    package let fileSystem: any FileSystem
+    package let clock = ManualClock()
+    package let port = ManualPort()
+    package let broker: Broker
+    package let loop: BrokerLoop
     private var connections: [ManualSink] = []
 
-    init(
-        fileSystem: SimulatedFileSystem = SimulatedFileSystem(seed: 1), store: MemoryMetadataStore = MemoryMetadataStore(),
+    package init(
+        fileSystem: any FileSystem = SimulatedFileSystem(seed: 1), store: MemoryMetadataStore = MemoryMetadataStore(),
         _ settings: [String: String] = [:]
     ) throws {
         self.fileSystem = fileSystem
@@ -51,13 +50,21 @@ final class BrokerFixture {
 
     /// Makes a topic without going through a request.
     @discardableResult
-    func createTopic(_ name: String, partitions: Int32 = 1, _ configuration: [String: String] = [:]) throws -> TopicMetadata {
+    package func createTopic(_ name: String, partitions: Int32 = 1, _ configuration: [String: String] = [:]) throws -> TopicMetadata {
         var topic = NewTopic(name: name, partitionCount: partitions, replicationFactor: 1)
         topic.configuration = configuration.map { ($0.key, $0.value) }
         return try broker.topicService.create(topic)
     }
 
-    func connect() -> ManualSink {
+    /// The simulated file system, to make it fail.
+    package var simulated: SimulatedFileSystem {
+        guard let simulated = fileSystem as? SimulatedFileSystem else {
+            preconditionFailure("this broker has another file system")
+        }
+        return simulated
+    }
+
+    package func connect() -> ManualSink {
         let sink = ManualSink()
         sink.connection = Connection(
             id: UInt64(connections.count + 1), loop: loop, clientHost: "/127.0.0.1", listener: "PLAINTEXT", sink: sink)
@@ -67,7 +74,7 @@ final class BrokerFixture {
     }
 
     /// Runs what waits on the loop, and waits for work that other threads do, until the condition holds.
-    func run(until condition: () -> Bool = { true }) {
+    package func run(until condition: () -> Bool = { true }) {
         let end = Date().addingTimeInterval(10)
         repeat {
             port.runAll()
@@ -78,34 +85,38 @@ final class BrokerFixture {
 }
 
 /// Time that stands still until it is moved.
-final class ManualClock: BrokerClock {
+package final class ManualClock: BrokerClock {
+    package init() {}
+
     private let now = Atomic<Int64>(1_700_000_000_000)
 
-    var wallMilliseconds: Int64 { now.load(ordering: .relaxed) }
-    var monotonicNanoseconds: Int64 { now.load(ordering: .relaxed) * 1_000_000 }
+    package var wallMilliseconds: Int64 { now.load(ordering: .relaxed) }
+    package var monotonicNanoseconds: Int64 { now.load(ordering: .relaxed) * 1_000_000 }
 
-    func advance(milliseconds: Int64) {
+    package func advance(milliseconds: Int64) {
         now.wrappingAdd(milliseconds, ordering: .relaxed)
     }
 }
 
 /// A loop that runs when it is told to.
-final class ManualPort: EventLoopPort {
+package final class ManualPort: EventLoopPort {
+    package init() {}
+
     private let tasks = Mutex<[@Sendable () -> Void]>([])
     private let timers = Mutex<[@Sendable () -> Void]>([])
     private let owner = ObjectIdentifier(Thread.current)
 
-    var isCurrent: Bool { ObjectIdentifier(Thread.current) == owner }
+    package var isCurrent: Bool { ObjectIdentifier(Thread.current) == owner }
 
-    func execute(_ task: @escaping @Sendable () -> Void) {
+    package func execute(_ task: @escaping @Sendable () -> Void) {
         tasks.withLock { $0.append(task) }
     }
 
-    func schedule(afterMilliseconds delay: Int64, _ task: @escaping @Sendable () -> Void) {
+    package func schedule(afterMilliseconds delay: Int64, _ task: @escaping @Sendable () -> Void) {
         timers.withLock { $0.append(task) }
     }
 
-    func runAll() {
+    package func runAll() {
         while true {
             let ready = tasks.withLock { tasks in
                 defer { tasks.removeAll() }
@@ -117,7 +128,7 @@ final class ManualPort: EventLoopPort {
     }
 
     /// Runs the timers that were set, whatever their time.
-    func fireTimers() {
+    package func fireTimers() {
         let due = timers.withLock { timers in
             defer { timers.removeAll() }
             return timers
@@ -127,15 +138,17 @@ final class ManualPort: EventLoopPort {
 }
 
 /// A client's end of a connection.
-final class ManualSink: ReplySink {
-    var connection: Connection!
-    private(set) var received: [UInt8] = []
-    private(set) var isClosed = false
-    var unsentBytes = 0
+package final class ManualSink: ReplySink {
+    package init() {}
+
+    package var connection: Connection!
+    package var received: [UInt8] = []
+    package private(set) var isClosed = false
+    package var unsentBytes = 0
     private var frames: [[UInt8]] = []
     private var correlationId: Int32 = 0
 
-    func send(_ replies: ReplyBuffer) {
+    package func send(_ replies: ReplyBuffer) {
         var position = 0
         for stretch in replies.stretches {
             received += replies.writer.bytes[position..<stretch.position]
@@ -149,14 +162,14 @@ final class ManualSink: ReplySink {
         received += replies.writer.bytes[position...]
     }
 
-    func tickEnded() { frames.removeAll() }
-    func stopReading() {}
-    func isIdle(forMilliseconds duration: Int64) -> Bool { false }
-    func close() { isClosed = true }
+    package func tickEnded() { frames.removeAll() }
+    package func stopReading() {}
+    package func isIdle(forMilliseconds duration: Int64) -> Bool { false }
+    package func close() { isClosed = true }
 
     /// Sends a request; the bytes stay where they are until the tick ends.
     @discardableResult
-    func send<Request: ProtocolRequest>(_ request: Request, version: Int16) -> Int32 {
+    package func send<Request: ProtocolRequest>(_ request: Request, version: Int16) -> Int32 {
         correlationId += 1
         var writer = ByteWriter()
         writer.write(Request.apiKey.rawValue)
@@ -169,7 +182,7 @@ final class ManualSink: ReplySink {
         return correlationId
     }
 
-    func send(frame: [UInt8]) {
+    package func send(frame: [UInt8]) {
         frames.append(frame)
         frames[frames.count - 1].withUnsafeBytes { bytes in
             RequestDispatcher.handle(bytes, from: connection)
@@ -177,7 +190,7 @@ final class ManualSink: ReplySink {
     }
 
     /// Takes the next reply that arrived, as what it answers.
-    func reply<Response: ProtocolResponse>(_ type: Response.Type, version: Int16) throws -> (correlationId: Int32, Response)? {
+    package func reply<Response: ProtocolResponse>(_ type: Response.Type, version: Int16) throws -> (correlationId: Int32, Response)? {
         guard received.count >= 4 else { return nil }
         let length = Int(received[..<4].reduce(Int32(0)) { $0 << 8 | Int32($1) })
         guard received.count >= 4 + length else { return nil }
@@ -191,14 +204,16 @@ final class ManualSink: ReplySink {
 }
 
 /// Metadata in memory, kept by the test over restarts of its broker.
-final class MemoryMetadataStore: MetadataStore {
+package final class MemoryMetadataStore: MetadataStore {
+    package init() {}
+
     private let state = Mutex<[String: MetadataEntry]>([:])
 
-    func entries() throws(MetadataStoreError) -> [MetadataEntry] {
+    package func entries() throws(MetadataStoreError) -> [MetadataEntry] {
         state.withLock { Array($0.values) }
     }
 
-    func commit(_ transaction: MetadataTransaction) throws(MetadataStoreError) {
+    package func commit(_ transaction: MetadataTransaction) throws(MetadataStoreError) {
         let conflict = state.withLock { state -> String? in
             for condition in transaction.conditions where state[condition.key]?.version ?? 0 != condition.version {
                 return condition.key
@@ -212,12 +227,12 @@ final class MemoryMetadataStore: MetadataStore {
         if let conflict { throw .conflict(key: conflict) }
     }
 
-    func close() {}
+    package func close() {}
 }
 
-enum Batch {
+package enum Batch {
     /// A batch of records with these values.
-    static func of(
+    package static func of(
         _ values: [String], producerId: Int64 = -1, epoch: Int16 = -1, sequence: Int32 = -1,
         timestamp: Int64 = 1_700_000_000_000
     ) throws -> [UInt8] {
@@ -226,7 +241,7 @@ enum Batch {
         return try builder.build()
     }
 
-    static func produce(_ topic: String, _ batches: [(partition: Int32, bytes: [UInt8])], acks: Int16 = -1) -> ProduceRequest {
+    package static func produce(_ topic: String, _ batches: [(partition: Int32, bytes: [UInt8])], acks: Int16 = -1) -> ProduceRequest {
         var request = ProduceRequest()
         request.acks = acks
         request.timeoutMs = 1000
@@ -242,7 +257,7 @@ enum Batch {
         return request
     }
 
-    static func fetch(_ topic: String, offset: Int64, partition: Int32 = 0, wait: Int32 = 0, minBytes: Int32 = 1) -> FetchRequest {
+    package static func fetch(_ topic: String, offset: Int64, partition: Int32 = 0, wait: Int32 = 0, minBytes: Int32 = 1) -> FetchRequest {
         var request = FetchRequest()
         request.maxWaitMs = wait
         request.minBytes = minBytes
@@ -259,7 +274,7 @@ enum Batch {
     }
 
     /// The values in the records of a fetch reply.
-    static func values(_ response: FetchResponse) throws -> [String] {
+    package static func values(_ response: FetchResponse) throws -> [String] {
         let bytes = response.responses.first?.partitions.first?.records ?? []
         var values: [String] = []
         try bytes.withUnsafeBytes { memory in
