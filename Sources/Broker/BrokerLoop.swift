@@ -189,6 +189,9 @@ package final class BrokerLoop: @unchecked Sendable {
     // MARK: Waiting requests
 
     func setDeadline(_ time: Int64, connection: UInt64, slot: UInt64) {
+        if deadlines.wantsSweep {
+            deadlines.sweep { connections[$0.connection]?.state(of: $0.slot) == nil }
+        }
         deadlines.insert(DeadlineQueue.Entry(time: time, connection: connection, slot: slot))
         scheduleCheck()
     }
