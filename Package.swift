@@ -88,6 +88,10 @@ let package = Package(
             name: "RecordFormatTests", dependencies: ["CChecksum", "RecordFormat"], swiftSettings: swiftSettings),
         .testTarget(
             name: "CommitLogTests", dependencies: ["CommitLog", "RecordFormat"], swiftSettings: swiftSettings),
+        .testTarget(name: "ConfigurationTests", dependencies: ["Configuration"], swiftSettings: swiftSettings),
+        .testTarget(
+            name: "ClusterMetadataTests", dependencies: ["ClusterMetadata", "Configuration", "KafkaProtocol"],
+            swiftSettings: swiftSettings),
         .testTarget(
             name: "GroupCoordinatorTests", dependencies: ["GroupCoordinator", "KafkaProtocol"],
             swiftSettings: swiftSettings),

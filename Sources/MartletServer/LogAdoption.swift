@@ -14,6 +14,8 @@ enum LogAdoption {
         for (topic, names) in byTopic.sorted(by: { $0.key < $1.key }) {
             // Kafka's metadata log stands beside the topics and is none.
             guard TopicName.objection(to: topic) == nil, topic != "__cluster_metadata" else { continue }
+            // A start that was interrupted got this far.
+            guard controller.image.topic(named: topic) == nil else { continue }
             let partitions = names.map(\.partition).sorted()
             guard partitions == Array(0..<Int32(partitions.count)) else {
                 logger.warning(

@@ -29,6 +29,7 @@ package final class BrokerFixture {
         let controller = try ClusterController(
             store: store, registration: BrokerRegistration(nodeId: 1, host: "localhost", port: 9092, rack: nil),
             newClusterId: { "AAAAAAAAAAAAAAAAAAAAAQ" })
+        if controller.isNew { try controller.establish() }
         let image = controller.image
         let (logs, _) = try LogDirectory.open(
             LogDirectory.Opening(

@@ -190,7 +190,11 @@ final class GroupShard: Sendable {
                 offset: baseOffset + Int64(records.count), listener: self, connection: token.rawValue,
                 slot: UInt64(incarnation), index: 0)
             state.withLock { $0.appends[token.rawValue] = token }
-            if !leader.wait(waiter) { appended(waiter, error: nil) }
+            switch leader.wait(waiter) {
+            case .waiting: break
+            case .reached: appended(waiter, error: nil)
+            case .failed: appended(waiter, error: .kafkaStorageError)
+            }
         case .refused(let refusal):
             finish(token, incarnation, error: ErrorCode(refusal))
         case .duplicate, .pending:
