@@ -63,7 +63,7 @@ extension Administrator {
         if connection.version(of: ConsumerGroupDescribeRequest.self) != nil {
             do throws(ClientError) {
                 return try await describeConsumerGroup(id)
-            } catch where error.protocolCode == .groupIdNotFound || error.protocolCode == .unsupportedVersion {
+            } catch  where error.protocolCode == .groupIdNotFound || error.protocolCode == .unsupportedVersion {
                 // It is not one of the new protocol, so ask as for a classic group.
             }
         }

@@ -27,7 +27,9 @@ package final class BrokerConnection: Sendable {
                 .channelOption(.socketOption(.so_keepalive), value: 1)
                 .channelOption(.tcpOption(.tcp_nodelay), value: 1)
                 .channelOption(
-                    .recvAllocator, value: AdaptiveRecvByteBufferAllocator(minimum: 1024, initial: 16_384, maximum: 1 << 20))
+                    .recvAllocator,
+                    value: AdaptiveRecvByteBufferAllocator(minimum: 1024, initial: 16_384, maximum: 1 << 20)
+                )
                 .channelInitializer { channel in
                     channel.eventLoop.makeCompletedFuture {
                         try channel.pipeline.syncOperations.addHandlers([
@@ -118,7 +120,7 @@ package final class BrokerConnection: Sendable {
         do throws(ClientError) {
             let response = try await send(request, version: 3, timeout: options.connectTimeout)
             if response.errorCode == 0 { return ApiVersionTable(response) }
-        } catch where error.code == .malformedReply {
+        } catch  where error.code == .malformedReply {
             // A version 0 reply does not decode as version 3.
         }
         let response = try await send(ApiVersionsRequest(), version: 0, timeout: options.connectTimeout)

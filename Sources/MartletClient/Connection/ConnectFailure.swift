@@ -24,7 +24,7 @@ enum ConnectFailure {
 }
 
 #if canImport(Glibc)
-import Glibc
+    import Glibc
 #else
-import Darwin
+    import Darwin
 #endif
