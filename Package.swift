@@ -75,7 +75,7 @@ let package = Package(
         .executableTarget(
             name: "martlet",
             dependencies: [
-                "MartletServer", "MartletClient", "Configuration", "CommitLog", "RecordFormat",
+                "MartletServer", "MartletClient", "Configuration", "CommitLog", "KafkaProtocol", "RecordFormat",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],

@@ -14,9 +14,36 @@ struct Martlet: AsyncParsableCommand {
               martlet consume greetings --from-beginning --exit
 
             Every client of Apache Kafka can connect to the same address, 127.0.0.1:9092.
+
+            The shell completes commands and options after:
+
+              martlet --generate-completion-script bash > ~/.local/share/bash-completion/completions/martlet
+
+            (or zsh, or fish). Commands end with 0 when all is well, 1 after a failure, 64 when called wrongly.
             """,
         version: martletVersion,
-        subcommands: [ServerCommand.self])
+        subcommands: [
+            ServerCommand.self,
+            TopicsCommand.self,
+            ProduceCommand.self,
+            ConsumeCommand.self,
+            GroupsCommand.self,
+            ConfigsCommand.self,
+            LogCommand.self,
+        ])
+
+    static func main() async {
+        do {
+            var command = try parseAsRoot()
+            if var asynchronous = command as? any AsyncParsableCommand {
+                try await asynchronous.run()
+            } else {
+                try command.run()
+            }
+        } catch {
+            Failure.end(with: error)
+        }
+    }
 }
 
 let martletVersion = "0.1.0"

@@ -1,0 +1,16 @@
+/// What connections of one client share.
+package struct ClientOptions: Sendable {
+    /// How the broker's logs and group descriptions call this client.
+    package var clientId = "martlet"
+    /// How long one address may take to accept a connection.
+    package var connectTimeout: Duration = .seconds(5)
+    /// How long one request may take.
+    package var requestTimeout: Duration = .seconds(30)
+    /// How long an operation may take in all, with its retries.
+    package var operationTimeout: Duration = .seconds(60)
+    /// A larger reply ends the connection.
+    package var maximumReplyBytes = 100 << 20
+    package var backoff = Backoff()
+
+    package init() {}
+}

@@ -1,0 +1,238 @@
+import KafkaProtocol
+
+/// A client's connections to the brokers of a cluster, and what it knows of the cluster. Control plane: one hop a
+/// request is no cost here, and the records of a fetch or produce request share theirs.
+package actor Cluster {
+    /// Which broker a request goes to.
+    package enum Route: Sendable, Hashable {
+        case any
+        case controller
+        case node(Int32)
+        /// The coordinator of a group.
+        case coordinator(group: String)
+    }
+
+    package nonisolated let bootstrap: [BrokerAddress]
+    package nonisolated let options: ClientOptions
+    package private(set) var view = ClusterView()
+    private var connections: [BrokerAddress: Task<Result<BrokerConnection, ClientError>, Never>] = [:]
+    private var coordinators: [String: Int32] = [:]
+
+    package init(bootstrap: [BrokerAddress], options: ClientOptions = ClientOptions()) {
+        precondition(!bootstrap.isEmpty)
+        self.bootstrap = bootstrap
+        self.options = options
+    }
+
+    /// Ends all connections. Requests on their way fail with `connectionLost`.
+    package func close() async {
+        let open = connections.values
+        connections = [:]
+        for task in open {
+            if case .success(let connection) = await task.value { connection.close() }
+        }
+    }
+
+    // MARK: Connections
+
+    /// A connection along `route`, opened when there is none. Throws `connectionFailed`, or `refused` when the
+    /// coordinator is not known.
+    package func connection(_ route: Route) async throws(ClientError) -> BrokerConnection {
+        switch route {
+        case .any:
+            return try await anyConnection()
+        case .controller:
+            if view.controllerId == nil { try await refreshMetadata(of: []) }
+            guard let controller = view.controllerId, let address = view.brokers[controller] else {
+                return try await anyConnection()
+            }
+            return try await connection(to: address)
+        case .node(let id):
+            if view.brokers[id] == nil { try await refreshMetadata(of: []) }
+            guard let address = view.brokers[id] else { throw .refused(.brokerNotAvailable, "broker \(id)") }
+            return try await connection(to: address)
+        case .coordinator(let group):
+            return try await connection(.node(try await coordinator(of: group)))
+        }
+    }
+
+    private func anyConnection() async throws(ClientError) -> BrokerConnection {
+        var firstFailure: ClientError?
+        // Known brokers first: the bootstrap list may be long out of date.
+        let known = view.brokers.sorted { $0.key < $1.key }.map(\.value)
+        for address in known + bootstrap.filter({ !known.contains($0) }) {
+            do throws(ClientError) {
+                return try await connection(to: address)
+            } catch {
+                if firstFailure == nil { firstFailure = error }
+            }
+        }
+        throw firstFailure ?? ClientError(.connectionFailed, "there is no broker to connect to")
+    }
+
+    private func connection(to address: BrokerAddress) async throws(ClientError) -> BrokerConnection {
+        if let task = connections[address] {
+            let result = await task.value
+            if case .success(let connection) = result, connection.isOpen { return connection }
+            // Whoever comes first here makes the next attempt; the others join it.
+            if connections[address] == task { connections[address] = nil }
+            if let other = connections[address] { return try await other.value.get() }
+        }
+        let options = options
+        let task = Task { () async -> Result<BrokerConnection, ClientError> in
+            do throws(ClientError) {
+                return .success(try await BrokerConnection.open(address, options: options))
+            } catch {
+                return .failure(error)
+            }
+        }
+        connections[address] = task
+        let result = await task.value
+        if case .failure = result, connections[address] == task { connections[address] = nil }
+        return try result.get()
+    }
+
+    // MARK: Metadata
+
+    /// Asks for topics, nil for all; an empty list asks for the brokers alone. Topics are not made by asking.
+    @discardableResult
+    package func refreshMetadata(of topics: [String]?) async throws(ClientError) -> MetadataResponse {
+        var request = MetadataRequest()
+        request.topics = topics.map { names in
+            names.map { name in
+                var topic = MetadataRequest.MetadataRequestTopic()
+                topic.name = name
+                return topic
+            }
+        }
+        request.allowAutoTopicCreation = false
+        let response = try await anyConnection().send(request)
+        view.merge(response)
+        return response
+    }
+
+    /// A topic with all that is known of it. Asks again while the error may pass; a missing topic is reported at once.
+    package func topic(_ name: String, refresh: Bool = false) async throws(ClientError) -> ClusterView.Topic {
+        if !refresh, let topic = view.topics[name] { return topic }
+        return try await retrying { () async throws(ClientError) in
+            let response = try await self.refreshMetadata(of: [name])
+            if let topic = await self.view.topics[name] { return topic }
+            let code = response.topics.first.map { ErrorCode(rawValue: $0.errorCode) } ?? .unknownTopicOrPartition
+            guard code == .unknownTopicOrPartition else { throw ClientError.refused(code, "topic '\(name)'") }
+            throw ClientError(
+                .invalidArgument, "there is no topic '\(name)'",
+                nextStep: "create it with 'martlet topics create \(name)'", protocolCode: code)
+        }
+    }
+
+    /// The broker that leads a partition; asks again while nobody does.
+    package func leader(of partition: TopicPartition) async throws(ClientError) -> Int32 {
+        if let leader = view.leader(of: partition) { return leader }
+        return try await retrying { () async throws(ClientError) in
+            let topic = try await self.topic(partition.topic, refresh: true)
+            guard let found = topic.partitions.first(where: { $0.index == partition.partition }) else {
+                throw ClientError(
+                    .invalidArgument, "topic '\(topic.name)' has no partition \(partition.partition)",
+                    nextStep: "it has \(topic.partitions.count), numbered from 0")
+            }
+            guard let leader = found.leader else { throw ClientError.refused(.leaderNotAvailable, "\(partition)") }
+            return leader
+        }
+    }
+
+    /// Forgets who leads the topics' partitions, after a broker said that it is another.
+    package func refreshLeaders(of topics: some Sequence<String> & Sendable) async throws(ClientError) {
+        try await refreshMetadata(of: Array(Set(topics)))
+    }
+
+    // MARK: Coordinators
+
+    private func coordinator(of group: String) async throws(ClientError) -> Int32 {
+        if let known = coordinators[group] { return known }
+        var request = FindCoordinatorRequest()
+        let connection = try await anyConnection()
+        // From version 4 the keys are a list.
+        if let version = connection.version(of: FindCoordinatorRequest.self), version >= 4 {
+            request.coordinatorKeys = [group]
+        } else {
+            request.key = group
+        }
+        let response = try await connection.send(request)
+        let found = response.coordinators.first
+        let code = ErrorCode(rawValue: found?.errorCode ?? response.errorCode)
+        guard code == .none else {
+            throw .refused(code, "group '\(group)'", message: found?.errorMessage ?? response.errorMessage)
+        }
+        let node = found?.nodeId ?? response.nodeId
+        coordinators[group] = node
+        return node
+    }
+
+    package func forgetCoordinator(of group: String) {
+        coordinators[group] = nil
+    }
+
+    // MARK: Requests with retries
+
+    /// Sends a request along `route`. `failure` finds the error in a reply. Retriable errors are tried again with
+    /// growing pauses until `options.operationTimeout`; after a lost connection only when `isRepeatable`, since the
+    /// request may have been carried out.
+    package func call<Request: ProtocolRequest>(
+        _ request: Request, _ route: Route, maximumVersion: Int16 = .max, isRepeatable: Bool = true,
+        timeout: Duration? = nil, failure: @Sendable (Request.Response) -> ClientError?
+    ) async throws(ClientError) -> Request.Response {
+        try await retrying(isRepeatable: isRepeatable) { () async throws(ClientError) in
+            let connection = try await self.connection(route)
+            let response = try await connection.send(request, maximumVersion: maximumVersion, timeout: timeout)
+            guard let error = failure(response) else { return response }
+            throw error
+        } onFailure: { error in
+            await self.forget(route, after: error)
+        }
+    }
+
+    private func forget(_ route: Route, after error: ClientError) async {
+        if case .coordinator(let group) = route {
+            switch error.protocolCode {
+            case .notCoordinator, .coordinatorNotAvailable, nil: coordinators[group] = nil
+            default: break
+            }
+        }
+        if route == .controller, error.protocolCode == .notController || error.code == .connectionLost {
+            do throws(ClientError) {
+                try await refreshMetadata(of: [])
+            } catch {
+                // The next attempt meets the same failure and reports it.
+            }
+        }
+    }
+
+    /// Tries `operation` again while it fails with errors that may pass.
+    package nonisolated func retrying<Value: Sendable>(
+        isRepeatable: Bool = true, _ operation: @Sendable () async throws(ClientError) -> Value,
+        onFailure: @Sendable (ClientError) async -> Void = { _ in }
+    ) async throws(ClientError) -> Value {
+        let clock = ContinuousClock()
+        let deadline = clock.now + options.operationTimeout
+        var attempt = 1
+        while true {
+            do throws(ClientError) {
+                return try await operation()
+            } catch {
+                // Nobody listens at any address: waiting would only hide that from the user.
+                guard error.isRetriable, error.code != .connectionFailed,
+                    isRepeatable || error.code == .refused
+                else { throw error }
+                let pause = options.backoff.delay(after: attempt)
+                guard clock.now + pause < deadline else { throw error }
+                await onFailure(error)
+                do {
+                    try await Task.sleep(for: pause)
+                } catch {
+                    throw ClientError(.cancelled, "cancelled")
+                }
+                attempt += 1
+            }
+        }
+    }
+}

@@ -1,0 +1,131 @@
+import KafkaProtocol
+import NIOCore
+import NIOPosix
+
+/// A connection to one broker whose versions are known. Any task may use it; requests are answered in order.
+package final class BrokerConnection: Sendable {
+    package let address: BrokerAddress
+    private let channel: any Channel
+    private let options: ClientOptions
+    private let versions: ApiVersionTable
+
+    private init(address: BrokerAddress, channel: any Channel, options: ClientOptions, versions: ApiVersionTable) {
+        self.address = address
+        self.channel = channel
+        self.options = options
+        self.versions = versions
+    }
+
+    /// Connects and asks for the broker's versions. Throws `connectionFailed`, or what the first request met.
+    package static func open(
+        _ address: BrokerAddress, options: ClientOptions
+    ) async throws(ClientError) -> BrokerConnection {
+        let channel: any Channel
+        do {
+            channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+                .connectTimeout(TimeAmount(options.connectTimeout))
+                .channelOption(.socketOption(.so_keepalive), value: 1)
+                .channelOption(.tcpOption(.tcp_nodelay), value: 1)
+                .channelOption(
+                    .recvAllocator,
+                    value: AdaptiveRecvByteBufferAllocator(minimum: 1024, initial: 16_384, maximum: 1 << 20)
+                )
+                .channelInitializer { channel in
+                    channel.eventLoop.makeCompletedFuture {
+                        try channel.pipeline.syncOperations.addHandlers([
+                            ByteToMessageHandler(ReplyFrameDecoder(maximumBytes: options.maximumReplyBytes)),
+                            ConnectionHandler(address: address),
+                        ])
+                    }
+                }
+                .connect(host: address.host, port: address.port).get()
+        } catch {
+            throw ClientError(
+                .connectionFailed, "cannot connect to \(address) (\(ConnectFailure.reason(error)))",
+                nextStep: "start a broker there with 'martlet server' or name another with --bootstrap-server")
+        }
+        let unversioned = BrokerConnection(
+            address: address, channel: channel, options: options, versions: ApiVersionTable())
+        do throws(ClientError) {
+            let table = try await unversioned.askForVersions()
+            return BrokerConnection(address: address, channel: channel, options: options, versions: table)
+        } catch {
+            channel.close(promise: nil)
+            throw error
+        }
+    }
+
+    package var isOpen: Bool { channel.isActive }
+
+    package func close() {
+        channel.close(promise: nil)
+    }
+
+    /// The version in which `request` is sent, nil when the broker does not take it in any that is known here.
+    package func version<Request: ProtocolRequest>(of request: Request.Type) -> Int16? {
+        versions.version(for: request)
+    }
+
+    /// Sends a request in the highest common version, `maximumVersion` at most, and waits for the reply.
+    package func send<Request: ProtocolRequest>(
+        _ request: Request, maximumVersion: Int16 = .max, timeout: Duration? = nil
+    ) async throws(ClientError) -> Request.Response {
+        let version = min(try supportedVersion(of: Request.self), maximumVersion)
+        return try await send(request, version: version, timeout: timeout ?? options.requestTimeout)
+    }
+
+    /// Sends a request that the broker does not answer, and waits until it is handed to the system.
+    package func sendWithoutReply<Request: ProtocolRequest>(
+        _ request: Request, maximumVersion: Int16 = .max
+    ) async throws(ClientError) {
+        let version = min(try supportedVersion(of: Request.self), maximumVersion)
+        let frame = try RequestFrame.encode(request, version: version, clientId: options.clientId)
+        do {
+            try await channel.writeAndFlush(
+                OutboundRequest(frame: ByteBuffer(bytes: frame), timeout: .seconds(0), reply: nil)
+            ).get()
+        } catch {
+            throw ClientError(.connectionLost, "\(address) ended the connection (\(error))")
+        }
+    }
+
+    private func supportedVersion<Request: ProtocolRequest>(of request: Request.Type) throws(ClientError) -> Int16 {
+        guard let version = versions.version(for: request) else {
+            throw ClientError(.unsupportedVersion, "\(address) does not know the request \(Request.apiKey)")
+        }
+        return version
+    }
+
+    private func send<Request: ProtocolRequest>(
+        _ request: Request, version: Int16, timeout: Duration
+    ) async throws(ClientError) -> Request.Response {
+        let frame = try RequestFrame.encode(request, version: version, clientId: options.clientId)
+        let reply = await withCheckedContinuation { continuation in
+            let promise = ReplyPromise(continuation)
+            let outbound = OutboundRequest(
+                frame: ByteBuffer(bytes: frame), timeout: TimeAmount(timeout), reply: promise)
+            channel.writeAndFlush(outbound).whenFailure { [address] error in
+                promise.complete(
+                    .failure(ClientError(.connectionLost, "\(address) ended the connection (\(error))")))
+            }
+        }
+        return try RequestFrame.decode(try reply.get(), replyTo: Request.self, version: version)
+    }
+
+    /// Version 3 says who asks; a broker that does not know it answers in version 0 which ones it has (KIP-511).
+    private func askForVersions() async throws(ClientError) -> ApiVersionTable {
+        var request = ApiVersionsRequest()
+        request.clientSoftwareName = "martlet"
+        request.clientSoftwareVersion = "0.1.0"
+        do throws(ClientError) {
+            let response = try await send(request, version: 3, timeout: options.connectTimeout)
+            if response.errorCode == 0 { return ApiVersionTable(response) }
+        } catch  where error.code == .malformedReply {
+            // A version 0 reply does not decode as version 3.
+        }
+        let response = try await send(ApiVersionsRequest(), version: 0, timeout: options.connectTimeout)
+        let code = ErrorCode(rawValue: response.errorCode)
+        guard code == .none else { throw .refused(code, "\(address)") }
+        return ApiVersionTable(response)
+    }
+}

@@ -1,0 +1,78 @@
+import NIOCore
+
+/// A request on its way into a connection.
+struct OutboundRequest: Sendable {
+    var frame: ByteBuffer
+    let timeout: TimeAmount
+    /// nil when the broker sends no reply (produce with acks=0).
+    let reply: ReplyPromise?
+}
+
+/// Numbers the requests, gives each reply to its waiter and ends the connection when one is late.
+final class ConnectionHandler: ChannelDuplexHandler {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundIn = OutboundRequest
+    typealias OutboundOut = ByteBuffer
+
+    private let address: BrokerAddress
+    private var correlator = RequestCorrelator<ReplyPromise>()
+    private var failure: ClientError?
+
+    init(address: BrokerAddress) {
+        self.address = address
+    }
+
+    func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
+        var request = unwrapOutboundIn(data)
+        let id: Int32
+        if let reply = request.reply {
+            id = correlator.register(reply)
+            let timeout = request.timeout
+            let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
+            let late = context.eventLoop.scheduleTask(in: timeout) {
+                let (handler, context) = bound.value
+                guard handler.correlator.isWaiting(id) else { return }
+                handler.end(
+                    context,
+                    ClientError(
+                        .timedOut,
+                        "\(handler.address) did not answer within \(timeout.nanoseconds / 1_000_000) ms",
+                        nextStep: "check the broker's load and its log"))
+            }
+            reply.onCompletion { late.cancel() }
+        } else {
+            id = correlator.skip()
+        }
+        request.frame.setInteger(id, at: request.frame.readerIndex + RequestFrame.correlationIdPosition)
+        context.write(wrapOutboundOut(request.frame), promise: promise)
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        let frame = unwrapInboundIn(data)
+        // The decoder lets no frame without a correlation id through.
+        guard let id = frame.getInteger(at: frame.readerIndex, as: Int32.self), let waiter = correlator.complete(id)
+        else {
+            end(context, ClientError(.malformedReply, "\(address) answered what was not asked"))
+            return
+        }
+        waiter.complete(.success(frame))
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        end(context, (error as? ClientError) ?? ClientError(.connectionLost, "\(address): \(error)"))
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        let error =
+            failure
+            ?? ClientError(
+                .connectionLost, "\(address) ended the connection", nextStep: "see the broker's log for the reason")
+        for waiter in correlator.removeAll() { waiter.complete(.failure(error)) }
+        context.fireChannelInactive()
+    }
+
+    private func end(_ context: ChannelHandlerContext, _ error: ClientError) {
+        failure = error
+        context.close(promise: nil)
+    }
+}

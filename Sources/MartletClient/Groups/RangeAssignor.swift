@@ -1,0 +1,43 @@
+/// Divides each topic's partitions into ranges, one for each reader, as Kafka's range assignor does.
+package enum RangeAssignor {
+    package struct Member: Sendable, Equatable {
+        package var id: String
+        package var instanceId: String?
+        package var topics: [String]
+
+        package init(id: String, instanceId: String? = nil, topics: [String]) {
+            self.id = id
+            self.instanceId = instanceId
+            self.topics = topics
+        }
+
+        /// Static members first, by their instance id, so that a restart changes nothing.
+        fileprivate func precedes(_ other: Member) -> Bool {
+            switch (instanceId, other.instanceId) {
+            case (let a?, let b?): a < b
+            case (_?, nil): true
+            case (nil, _?): false
+            case (nil, nil): id < other.id
+            }
+        }
+    }
+
+    /// Topics without an entry in `partitionCounts` do not exist and are left out.
+    package static func assign(
+        _ members: [Member], partitionCounts: [String: Int]
+    ) -> [String: [TopicPartition]] {
+        var result = Dictionary(uniqueKeysWithValues: members.map { ($0.id, [TopicPartition]()) })
+        for (topic, count) in partitionCounts.sorted(by: { $0.key < $1.key }) {
+            let readers = members.filter { $0.topics.contains(topic) }.sorted { $0.precedes($1) }
+            if readers.isEmpty { continue }
+            let (share, larger) = count.quotientAndRemainder(dividingBy: readers.count)
+            var next = 0
+            for (index, reader) in readers.enumerated() {
+                let end = next + share + (index < larger ? 1 : 0)
+                result[reader.id]! += (next..<end).map { TopicPartition(topic, Int32($0)) }
+                next = end
+            }
+        }
+        return result
+    }
+}

@@ -1,0 +1,16 @@
+/// A topic's partition, by name.
+package struct TopicPartition: Hashable, Comparable, Sendable, CustomStringConvertible {
+    package var topic: String
+    package var partition: Int32
+
+    package init(_ topic: String, _ partition: Int32) {
+        self.topic = topic
+        self.partition = partition
+    }
+
+    package var description: String { "\(topic)-\(partition)" }
+
+    package static func < (a: Self, b: Self) -> Bool {
+        (a.topic, a.partition) < (b.topic, b.partition)
+    }
+}

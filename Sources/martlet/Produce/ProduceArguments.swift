@@ -1,0 +1,62 @@
+import ArgumentParser
+import MartletClient
+import RecordFormat
+
+extension CompressionCodec: ExpressibleByArgument {
+    public init?(argument: String) {
+        guard let codec = Self.allCases.first(where: { $0.name == argument }) else { return nil }
+        self = codec
+    }
+
+    public static var allValueStrings: [String] { allCases.map(\.name) }
+    public var defaultValueDescription: String { name }
+}
+
+extension ProducerOptions.Acknowledgements: ExpressibleByArgument {
+    public init?(argument: String) {
+        switch argument {
+        case "all", "-1": self = .all
+        case "1": self = .leader
+        case "0": self = .none
+        default: return nil
+        }
+    }
+
+    public static var allValueStrings: [String] { ["all", "1", "0"] }
+
+    public var defaultValueDescription: String {
+        switch self {
+        case .all: "all"
+        case .leader: "1"
+        case .none: "0"
+        }
+    }
+}
+
+/// A separator on the command line, with `\\t`, `\\n`, `\\0` and `\\\\` for characters that are hard to type.
+struct Separator: ExpressibleByArgument, Equatable {
+    let bytes: [UInt8]
+
+    init?(argument: String) {
+        var bytes: [UInt8] = []
+        var isEscaped = false
+        for character in argument.utf8 {
+            if isEscaped {
+                switch character {
+                case UInt8(ascii: "t"): bytes.append(0x09)
+                case UInt8(ascii: "n"): bytes.append(0x0A)
+                case UInt8(ascii: "0"): bytes.append(0)
+                case UInt8(ascii: "\\"): bytes.append(character)
+                default: return nil
+                }
+                isEscaped = false
+            } else if character == UInt8(ascii: "\\") {
+                isEscaped = true
+            } else {
+                bytes.append(character)
+            }
+        }
+        guard !isEscaped, !bytes.isEmpty else { return nil }
+        self.bytes = bytes
+    }
+}

@@ -1,0 +1,137 @@
+import ArgumentParser
+import Foundation
+import MartletClient
+import RecordFormat
+
+struct ProduceCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "produce",
+        abstract: "Produce records, one a line of standard input or of a file.",
+        discussion: """
+            Records with the same key go to the same partition, as with Kafka's own producer.
+
+              echo "hello" | martlet produce greetings
+              printf 'ann:21\\nbob:34\\n' | martlet produce ages --key-separator :
+              martlet produce greetings --file lines.txt --compression zstd --header source=import
+              martlet consume a --from-beginning --exit --json | martlet produce b --json
+
+            A line with --json is an object with value and, as needed, key, headers, partition and timestamp;
+            "value":null is a tombstone. The command fails when a record could not be written.
+            """)
+
+    @Argument(help: "The topic.")
+    var topic: String
+
+    @Option(name: .shortAndLong, help: "A file with the records instead of standard input.")
+    var file: String?
+
+    @Option(
+        name: .shortAndLong,
+        help: ArgumentHelp(
+            "What stands between key and value; \\t is a tab. Without it there are no keys.", valueName: "text"))
+    var keySeparator: Separator?
+
+    @Flag(help: "Each line starts with headers, name=value,name=value, and a tab.")
+    var headers = false
+
+    @Option(
+        name: .customLong("header"),
+        help: ArgumentHelp("A header of all records; may be repeated.", valueName: "name=value"))
+    var header: [NameValuePair] = []
+
+    @Flag(help: "Lines are JSON objects.")
+    var json = false
+
+    @Option(name: .shortAndLong, help: "The partition of all records; without it the key decides.")
+    var partition: Int32?
+
+    @Option(name: .shortAndLong, help: "How batches are compressed.")
+    var compression: CompressionCodec = .none
+
+    @Option(name: .shortAndLong, help: "Who must have a record: all in-sync replicas, 1 for the leader, 0 for nobody.")
+    var acks: ProducerOptions.Acknowledgements = .all
+
+    @Option(help: ArgumentHelp("How long a batch waits for more records, in milliseconds.", valueName: "ms"))
+    var linger: Int = 5
+
+    @Option(help: ArgumentHelp("How long a batch grows, in bytes before compression.", valueName: "bytes"))
+    var batchSize: Int = 256 * 1024
+
+    @OptionGroup var connection: ConnectionOptions
+
+    func validate() throws {
+        if json && (keySeparator != nil || headers) {
+            throw ValidationError("--json lines carry their own keys and headers: leave the other options out")
+        }
+        if let partition, partition < 0 { throw ValidationError("--partition must be at least 0") }
+        guard (0...60_000).contains(linger) else { throw ValidationError("--linger must be between 0 and 60000") }
+        guard (1...(64 << 20)).contains(batchSize) else {
+            throw ValidationError("--batch-size must be between 1 and 67108864")
+        }
+    }
+
+    func run() async throws {
+        let input = try InputReader(path: file)
+        if file == nil && Terminal.inputIsTerminal && Terminal.errorIsTerminal {
+            Terminal.note("Write records, one a line; Ctrl-D ends.")
+        }
+        var options = ProducerOptions()
+        options.acknowledgements = acks
+        options.isIdempotent = acks == .all
+        options.codec = compression
+        options.linger = .milliseconds(linger)
+        options.batchBytes = batchSize
+        let report = try await connection.withCluster { cluster in
+            // A wrong name is to be known before the first line is read.
+            _ = try await cluster.topic(topic)
+            let producer = Producer(cluster: cluster, options: options)
+            do {
+                try await produce(input, producer)
+            } catch {
+                // What was read before the failure is written nevertheless.
+                await producer.flush()
+                throw error
+            }
+            await producer.flush()
+            return await producer.report
+        }
+        if let failure = report.failure {
+            let total = report.failed + report.acknowledged
+            throw CommandFailure("\(report.failed) of \(total) records were not written: \(failure)")
+        }
+    }
+
+    private func produce(_ input: InputReader, _ producer: Producer) async throws {
+        let reader = InputLineReader(
+            topic: topic, format: json ? .json : .text(keySeparator: keySeparator?.bytes, hasHeaders: headers),
+            partition: partition, headers: header.map { RecordHeader(key: $0.name, value: Array($0.value.utf8)) })
+        let progress = ProgressLine()
+        var splitter = LineSplitter()
+        var count = 0
+        while let piece = try await input.next() {
+            let now = Int64(Date().timeIntervalSince1970 * 1000)
+            var records: [ProducerRecord] = []
+            var failure: CommandFailure?
+            splitter.feed(piece) { line in
+                guard failure == nil else { return }
+                do throws(CommandFailure) {
+                    records.append(try reader.record(line, number: count + records.count + 1, now: now))
+                } catch {
+                    failure = error
+                }
+            }
+            count += records.count
+            try await producer.send(records)
+            if let failure { throw failure }
+            if let failure = await producer.report.failure, !failure.isRetriable { return }
+            progress.update(count)
+        }
+        if let last = splitter.finish() {
+            let now = Int64(Date().timeIntervalSince1970 * 1000)
+            try await producer.send([reader.record(last[...], number: count + 1, now: now)])
+            count += 1
+        }
+        await producer.flush()
+        progress.finish(count)
+    }
+}
