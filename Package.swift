@@ -104,7 +104,9 @@ let package = Package(
             path: "Tests/BrokerTestSupport", swiftSettings: swiftSettings),
         .testTarget(
             name: "BrokerTests",
-            dependencies: ["BrokerTestSupport", "Broker", "CommitLog", "Configuration", "KafkaProtocol", "MartletServer"],
+            dependencies: [
+                "BrokerTestSupport", "Broker", "CommitLog", "Configuration", "KafkaProtocol", "MartletServer",
+            ],
             swiftSettings: swiftSettings),
 
         // Instructions and allocations of the hot paths; `scripts/benchmark-micro` holds them to their thresholds.
