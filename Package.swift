@@ -95,6 +95,14 @@ let package = Package(
         .testTarget(
             name: "GroupCoordinatorTests", dependencies: ["GroupCoordinator", "KafkaProtocol"],
             swiftSettings: swiftSettings),
+        .testTarget(
+            name: "MartletClientTests",
+            dependencies: [
+                "martlet", "MartletClient", "KafkaProtocol", "RecordFormat",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "NIOCore", package: "swift-nio"),
+            ],
+            swiftSettings: swiftSettings),
         .target(
             name: "BrokerTestSupport",
             dependencies: [

@@ -17,7 +17,7 @@ struct Martlet: AsyncParsableCommand {
 
             The shell completes commands and options after:
 
-              martlet --generate-completion-script bash > ~/.local/share/bash-completion/completions/martlet
+              martlet --generate-completion-script bash > martlet.bash; . ./martlet.bash
 
             (or zsh, or fish). Commands end with 0 when all is well, 1 after a failure, 64 when called wrongly.
             """,

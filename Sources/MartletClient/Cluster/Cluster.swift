@@ -49,7 +49,12 @@ package actor Cluster {
             return try await connection(to: address)
         case .node(let id):
             if view.brokers[id] == nil { try await refreshMetadata(of: []) }
-            guard let address = view.brokers[id] else { throw .refused(.brokerNotAvailable, "broker \(id)") }
+            guard let address = view.brokers[id] else {
+                let known = view.brokers.keys.sorted().map { "\($0)" }.joined(separator: ", ")
+                throw ClientError(
+                    .connectionFailed, "there is no broker \(id) in the cluster now",
+                    nextStep: "its brokers are \(known)")
+            }
             return try await connection(to: address)
         case .coordinator(let group):
             return try await connection(.node(try await coordinator(of: group)))

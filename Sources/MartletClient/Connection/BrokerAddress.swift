@@ -27,7 +27,9 @@ package struct BrokerAddress: Hashable, Sendable, CustomStringConvertible {
                 portText = text[text.index(after: colon)...]
             }
         }
-        guard !host.isEmpty, !host.contains(where: \.isWhitespace) else { throw .invalidAddress(text) }
+        guard !host.isEmpty, !host.contains(where: { $0.isWhitespace || $0 == "[" || $0 == "]" }) else {
+            throw .invalidAddress(text)
+        }
         var port = Self.defaultPort
         if let portText {
             guard let number = Int(portText), (1...65_535).contains(number) else { throw .invalidAddress(text) }

@@ -38,7 +38,13 @@ package actor GroupConsumer {
     package func poll() async throws(ClientError) -> [FetchedRecords] {
         if let failure { throw failure }
         if mustJoin { try await join() }
-        if ContinuousClock.now - lastCommit >= options.commitInterval { try await commit() }
+        if ContinuousClock.now - lastCommit >= options.commitInterval {
+            do throws(ClientError) {
+                try await commit()
+            } catch  where error.isRetriable {
+                // The next commit, a few seconds later, holds all of this one.
+            }
+        }
         return try await consumer.poll()
     }
 
@@ -102,6 +108,8 @@ package actor GroupConsumer {
                 guard !mustJoin else { continue }
                 do throws(ClientError) {
                     if try await member.heartbeat() { mustJoin = true }
+                } catch  where error.isRetriable {
+                    // The coordinator may be back within the session's time-out.
                 } catch {
                     // `poll` reports it.
                     failure = error

@@ -14,7 +14,7 @@ package actor Producer {
     private let cluster: Cluster
     private let options: ProducerOptions
     private var accumulator: RecordAccumulator
-    private var partitioner = Partitioner()
+    private var partitioner: Partitioner
     private var generator = SystemRandomNumberGenerator()
     private var sequences: ProducerSequences?
     private var sending = 0
@@ -28,6 +28,7 @@ package actor Producer {
         self.cluster = cluster
         self.options = options
         accumulator = RecordAccumulator(options: options)
+        partitioner = Partitioner(stickyBytes: options.batchBytes)
     }
 
     /// Takes records over, in order; waits while `bufferBytes` are on their way. Throws when a topic or partition
@@ -42,10 +43,11 @@ package actor Producer {
             }
             guard let destination else { preconditionFailure("just looked up") }
             let partition = try choosePartition(record, destination)
-            let isFull = accumulator.append(record, to: TopicPartition(record.topic, partition), now: now)
-            if isFull {
-                partitioner.batchIsFull(
-                    topic: record.topic, partition: partition, available: destination.available, using: &generator)
+            let appended = accumulator.append(record, to: TopicPartition(record.topic, partition), now: now)
+            partitioner.didAppend(
+                appended.byteCount, topic: record.topic, partition: partition, available: destination.available,
+                using: &generator)
+            if appended.isFull {
                 sendReady()
                 while accumulator.bufferedBytes > options.bufferBytes { await changed() }
             }

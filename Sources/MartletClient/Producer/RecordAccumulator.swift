@@ -43,8 +43,17 @@ struct RecordAccumulator {
     /// Nothing waits and nothing is being sent.
     var isEmpty: Bool { bufferedBytes == 0 }
 
-    /// Adds a record to its partition's open batch. Returns whether a batch became full by it.
-    mutating func append(_ record: ProducerRecord, to partition: TopicPartition, now: ContinuousClock.Instant) -> Bool {
+    struct Appended: Equatable {
+        /// By how much the partition's batches grew.
+        var byteCount: Int
+        /// The record's batch is full, so that it may be sent.
+        var isFull: Bool
+    }
+
+    /// Adds a record to its partition's open batch.
+    mutating func append(
+        _ record: ProducerRecord, to partition: TopicPartition, now: ContinuousClock.Instant
+    ) -> Appended {
         var queue = queues.removeValue(forKey: partition) ?? Queue()
         defer { queues[partition] = queue }
         if queue.open == nil {
@@ -58,9 +67,9 @@ struct RecordAccumulator {
         let added = queue.openBytes == 0 ? length : length - before
         queue.openBytes += added
         bufferedBytes += added
-        guard length >= options.batchBytes else { return false }
-        queue.close(partition)
-        return true
+        let isFull = length >= options.batchBytes
+        if isFull { queue.close(partition) }
+        return Appended(byteCount: added, isFull: isFull)
     }
 
     /// The batches to send now: of each partition that is not being sent to, the oldest one that is full, has

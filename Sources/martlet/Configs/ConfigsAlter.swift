@@ -8,7 +8,8 @@ struct ConfigsAlter: AsyncParsableCommand {
         discussion: """
             All changes of one call are made together or not at all.
 
-              martlet configs alter topics orders --set retention.ms=86400000 --delete cleanup.policy
+              martlet configs alter topics orders --set retention.ms=86400000
+              martlet configs alter topics orders --delete retention.ms
             """)
 
     @OptionGroup var target: ConfigurationOwnerArguments

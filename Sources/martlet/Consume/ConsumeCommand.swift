@@ -12,12 +12,12 @@ struct ConsumeCommand: AsyncParsableCommand {
 
               martlet consume greetings
               martlet consume greetings --from-beginning --exit
-              martlet consume greetings --partition 0 --offset 100 --max-messages 10 --print-offset
+              martlet consume greetings --partition 0 --offset 100 -n 10 --print-offset
               martlet consume greetings --from-time 2026-05-01T00:00:00Z --json
               martlet consume greetings --group readers
 
-            With --group the group's members share the partitions and go on where the group has committed; a group
-            that is new starts at the end, or with --from-beginning at the beginning. A value that is null is printed
+            With --group the group's members share the partitions and go on where the group has committed; a group \
+            that is new starts at the end, or with --from-beginning at the beginning. A value that is null is printed \
             as null; --json tells it from the text, and prints bytes that are not UTF-8 as keyBase64 and valueBase64.
             """)
 

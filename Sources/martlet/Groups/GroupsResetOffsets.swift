@@ -8,13 +8,13 @@ struct GroupsResetOffsets: AsyncParsableCommand {
         commandName: "reset-offsets",
         abstract: "Move a group to another place in its topics.",
         discussion: """
-            Shows what would change; --execute does it. The group must have no members. Offsets outside of what a
+            Shows what would change; --execute does it. The group must have no members. Offsets outside of what a \
             partition holds become its beginning or end.
 
               martlet groups reset-offsets billing --topic orders --to-earliest
-              martlet groups reset-offsets billing --topic orders:0,1 --to-datetime 2026-05-01T00:00:00Z --execute
-              martlet groups reset-offsets billing --all-topics --by-duration PT1H --execute
-              martlet groups reset-offsets billing --topic orders --shift-by=-100 --execute
+              martlet groups reset-offsets billing --topic orders:0,1 --to-datetime 2026-05-01
+              martlet groups reset-offsets billing --all-topics --by-duration PT1H
+              martlet groups reset-offsets billing --topic orders --shift-by=-100
             """)
 
     @Argument(help: "The group.")

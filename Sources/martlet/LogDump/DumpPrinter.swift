@@ -1,12 +1,13 @@
 /// Prints what is in files, one thing a line: `kind: field: value …`, or a JSON object. Counts the problems.
 struct DumpPrinter {
     private let isJSON: Bool
-    private let output = OutputBuffer()
+    private let output: OutputBuffer
     private var path = ""
     private var isClosed = false
     private(set) var problemCount = 0
 
-    init(isJSON: Bool) {
+    init(isJSON: Bool, output: OutputBuffer = OutputBuffer()) {
+        self.output = output
         self.isJSON = isJSON
     }
 

@@ -13,7 +13,7 @@ struct LogDump: ParsableCommand {
               martlet log dump data/orders-0/*.index data/orders-0/*.timeindex
               martlet log dump data/__consumer_offsets-*/*.log --offsets
 
-            Nothing is changed. Ends with 1 when a file is damaged. A segment that is being written to may end in the
+            Nothing is changed. Ends with 1 when a file is damaged. A segment that is being written to may end in the \
             middle of a batch.
             """)
 
@@ -47,7 +47,7 @@ struct LogDump: ParsableCommand {
         }
     }
 
-    private func dump(_ path: String, into printer: inout DumpPrinter) throws {
+    func dump(_ path: String, into printer: inout DumpPrinter) throws {
         let name = URL(fileURLWithPath: path).lastPathComponent
         let file = try DumpFile(path)
         if name.hasSuffix("checkpoint") {

@@ -43,16 +43,17 @@ struct SegmentDump {
                 return
             }
             let batch = try file.read(header.totalLength, at: position)
-            dump(batch, header, position, expected, into: &printer)
-            expected = max(expected, header.nextOffset)
+            // What a damaged header says of offsets is not held against the batches after it.
+            if dump(batch, header, position, expected, into: &printer) { expected = max(expected, header.nextOffset) }
             position += Int64(header.totalLength)
         }
     }
 
+    /// Returns whether the checksum is right.
     private func dump(
         _ batch: [UInt8], _ header: RecordBatchHeader, _ position: Int64, _ expected: Int64,
         into printer: inout DumpPrinter
-    ) {
+    ) -> Bool {
         let computed = batch.withUnsafeBytes { crc32c($0.slice(RecordBatchHeader.checksumStart..<$0.count)) }
         let timestamp = header.attributes.contains(.logAppendTime) ? "LogAppendTime" : "CreateTime"
         printer.entry(
@@ -71,12 +72,13 @@ struct SegmentDump {
             ])
         if computed != header.crc {
             printer.problem("the checksum is \(header.crc), of the bytes it would be \(computed)", at: position)
-            return
+            return false
         }
         if header.baseOffset < expected {
             printer.problem("base offset \(header.baseOffset) where \(expected) or more is due", at: position)
         }
         dumpRecords(batch, header, position, into: &printer)
+        return true
     }
 
     /// Records are read in any case, so that damage under a sound checksum is found.

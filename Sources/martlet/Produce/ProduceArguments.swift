@@ -3,16 +3,20 @@ import MartletClient
 import RecordFormat
 
 extension CompressionCodec: ExpressibleByArgument {
+    /// Reads Kafka's name of a codec.
     public init?(argument: String) {
         guard let codec = Self.allCases.first(where: { $0.name == argument }) else { return nil }
         self = codec
     }
 
+    /// What help lists.
     public static var allValueStrings: [String] { allCases.map(\.name) }
+    /// What help shows as default.
     public var defaultValueDescription: String { name }
 }
 
 extension ProducerOptions.Acknowledgements: ExpressibleByArgument {
+    /// Reads Kafka's values of `acks`.
     public init?(argument: String) {
         switch argument {
         case "all", "-1": self = .all
@@ -22,8 +26,10 @@ extension ProducerOptions.Acknowledgements: ExpressibleByArgument {
         }
     }
 
+    /// What help lists.
     public static var allValueStrings: [String] { ["all", "1", "0"] }
 
+    /// What help shows as default.
     public var defaultValueDescription: String {
         switch self {
         case .all: "all"

@@ -12,10 +12,10 @@ struct ProduceCommand: AsyncParsableCommand {
 
               echo "hello" | martlet produce greetings
               printf 'ann:21\\nbob:34\\n' | martlet produce ages --key-separator :
-              martlet produce greetings --file lines.txt --compression zstd --header source=import
+              martlet produce greetings --file lines.txt --header source=import
               martlet consume a --from-beginning --exit --json | martlet produce b --json
 
-            A line with --json is an object with value and, as needed, key, headers, partition and timestamp;
+            A line with --json is an object with value and, as needed, key, headers, partition and timestamp; \
             "value":null is a tombstone. The command fails when a record could not be written.
             """)
 

@@ -9,7 +9,8 @@ struct TopicsAlter: AsyncParsableCommand {
             More partitions send keys to other partitions than before; the records that are there stay where they are.
 
               martlet topics alter orders --partitions 12
-              martlet topics alter orders --config retention.ms=86400000 --delete-config cleanup.policy
+              martlet topics alter orders --config retention.ms=86400000
+              martlet topics alter orders --delete-config retention.ms
             """)
 
     @Argument(help: "The topic.")

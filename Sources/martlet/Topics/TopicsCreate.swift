@@ -7,7 +7,7 @@ struct TopicsCreate: AsyncParsableCommand {
         commandName: "create",
         abstract: "Create a topic.",
         discussion: """
-            Records with the same key go to the same partition and stay in order there. Partitions can be added later,
+            Records with the same key go to the same partition and stay in order there. Partitions can be added later, \
             which sends keys to other partitions, but never taken away.
 
               martlet topics create orders --partitions 6

@@ -6,7 +6,7 @@ struct TopicsDescribe: AsyncParsableCommand {
         commandName: "describe",
         abstract: "Show topics' partitions, replicas and the configurations that are set.",
         discussion: """
-            LEADER is the broker that takes records, ISR are the replicas that have all that is acknowledged. Without a
+            LEADER is the broker that takes records, ISR are the replicas that have all that is acknowledged. Without a \
             name all topics are described.
 
               martlet topics describe orders
