@@ -46,6 +46,7 @@ package final class Node: Service {
 
     /// Serves until the task or the process is asked to stop.
     package func run() async throws {
+        OpenFileLimit.raise(logger)
         for (name, reason) in configuration.withoutEffect {
             logger.warning("configuration.no-effect", metadata: ["name": "\(name)", "reason": "\(reason)"])
         }
