@@ -33,12 +33,12 @@ let package = Package(
         .target(
             name: "RecordFormat", dependencies: ["CChecksum", "CZstd", "CLZ4", "CSnappy", "CZlib"],
             swiftSettings: swiftSettings),
-        .target(name: "CommitLog", dependencies: ["RecordFormat"], swiftSettings: swiftSettings),
+        .target(name: "CommitLog", dependencies: ["CChecksum", "RecordFormat"], swiftSettings: swiftSettings),
 
         // Pure state machines and the metadata.
         .target(name: "Configuration", swiftSettings: swiftSettings),
         .target(
-            name: "GroupCoordinator", dependencies: ["KafkaProtocol", "RecordFormat"], swiftSettings: swiftSettings),
+            name: "GroupCoordinator", dependencies: ["KafkaProtocol"], swiftSettings: swiftSettings),
         .target(
             name: "ClusterMetadata",
             dependencies: ["KafkaProtocol", "Configuration", .product(name: "GRDB", package: "GRDB.swift")],
@@ -81,19 +81,50 @@ let package = Package(
             ],
             swiftSettings: swiftSettings),
 
-        .testTarget(name: "KafkaProtocolTests", dependencies: ["KafkaProtocol"], swiftSettings: swiftSettings),
-        .testTarget(name: "RecordFormatTests", dependencies: ["RecordFormat"], swiftSettings: swiftSettings),
-        .testTarget(name: "CommitLogTests", dependencies: ["CommitLog"], swiftSettings: swiftSettings),
-        .testTarget(name: "GroupCoordinatorTests", dependencies: ["GroupCoordinator"], swiftSettings: swiftSettings),
+        .testTarget(
+            name: "KafkaProtocolTests", dependencies: ["KafkaProtocol"], exclude: ["Golden"],
+            swiftSettings: swiftSettings),
+        .testTarget(
+            name: "RecordFormatTests", dependencies: ["CChecksum", "RecordFormat"], swiftSettings: swiftSettings),
+        .testTarget(
+            name: "CommitLogTests", dependencies: ["CommitLog", "RecordFormat"], swiftSettings: swiftSettings),
+        .testTarget(name: "ConfigurationTests", dependencies: ["Configuration"], swiftSettings: swiftSettings),
+        .testTarget(
+            name: "ClusterMetadataTests", dependencies: ["ClusterMetadata", "Configuration", "KafkaProtocol"],
+            swiftSettings: swiftSettings),
+        .testTarget(
+            name: "GroupCoordinatorTests", dependencies: ["GroupCoordinator", "KafkaProtocol"],
+            swiftSettings: swiftSettings),
         .testTarget(
             name: "MartletClientTests",
             dependencies: [
-                "martlet", "MartletClient", "KafkaProtocol", "RecordFormat",
+                "martlet", "MartletClient", "MartletServer", "Configuration", "KafkaProtocol", "RecordFormat",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
             ],
             swiftSettings: swiftSettings),
-        .testTarget(name: "BrokerTests", dependencies: ["Broker", "MartletServer"], swiftSettings: swiftSettings),
+        .target(
+            name: "BrokerTestSupport",
+            dependencies: [
+                "Broker", "ClusterMetadata", "CommitLog", "Configuration", "KafkaProtocol", "RecordFormat",
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            path: "Tests/BrokerTestSupport", swiftSettings: swiftSettings),
+        .testTarget(
+            name: "BrokerTests",
+            dependencies: ["BrokerTestSupport", "Broker", "CommitLog", "Configuration", "KafkaProtocol", "MartletServer"],
+            swiftSettings: swiftSettings),
+
+        // Instructions and allocations of the hot paths; `scripts/benchmark-micro` holds them to their thresholds.
+        .target(name: "CAllocationCounter", path: "Benchmarks/CAllocationCounter"),
+        .executableTarget(
+            name: "MicroBenchmarks",
+            dependencies: [
+                "BrokerTestSupport", "Broker", "CAllocationCounter", "CommitLog", "GroupCoordinator", "KafkaProtocol",
+                "RecordFormat",
+            ],
+            path: "Benchmarks/Micro", swiftSettings: swiftSettings),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -68,6 +68,9 @@ package final class Broker: Sendable {
             switch result {
             case .success(let offset):
                 partitions.leader(of: log)?.synchronized(to: offset)
+            case .failure(.closed):
+                // The topic is gone; whoever waits on it has been told.
+                partitions.leader(of: log)?.failed()
             case .failure(let error):
                 logger.critical(
                     "log.sync-failed",

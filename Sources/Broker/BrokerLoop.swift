@@ -16,6 +16,8 @@ package final class BrokerLoop: @unchecked Sendable {
 
     private var connections: [UInt64: Connection] = [:]
     private var touched: [Connection] = []
+    /// Connections that closed in this tick.
+    private var departed: [Connection] = []
     private var deadlines = DeadlineQueue()
     /// When the port will next call `checkDeadlines`; nil when it will not.
     private var nextCheck: Int64?
@@ -56,6 +58,9 @@ package final class BrokerLoop: @unchecked Sendable {
 
     func remove(_ connection: Connection) {
         connections[connection.id] = nil
+        // Its batches may still wait for the tick's end, and name it without holding it.
+        departed.append(connection)
+        beginTick()
     }
 
     func connection(_ id: UInt64) -> Connection? { connections[id] }
@@ -130,6 +135,7 @@ package final class BrokerLoop: @unchecked Sendable {
             connection.isTouched = false
             connection.flush()
         }
+        departed.removeAll(keepingCapacity: true)
         metrics.endTick(nanoseconds: broker.clock.monotonicNanoseconds - tickStart)
         isInTick = false
         // Sending may have made room for requests that were waiting in memory.
@@ -183,6 +189,9 @@ package final class BrokerLoop: @unchecked Sendable {
     // MARK: Waiting requests
 
     func setDeadline(_ time: Int64, connection: UInt64, slot: UInt64) {
+        if deadlines.wantsSweep {
+            deadlines.sweep { connections[$0.connection]?.state(of: $0.slot) == nil }
+        }
         deadlines.insert(DeadlineQueue.Entry(time: time, connection: connection, slot: slot))
         scheduleCheck()
     }

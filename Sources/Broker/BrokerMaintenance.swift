@@ -5,9 +5,12 @@ import Logging
 package final class BrokerMaintenance: Sendable {
     private let broker: Broker
     private let thread = ControlThread(label: "martlet.maintenance")
+    /// Compaction takes long; it must not hold up the rest.
+    private let cleanerThread = ControlThread(label: "martlet.cleaner")
     /// How long files that were removed are looked for at the most.
     private static let deletionInterval: Int64 = 10_000
     private static let producerExpirationInterval: Int64 = 600_000
+    private static let flushInterval: Int64 = 1000
 
     package init(_ broker: Broker) {
         self.broker = broker
@@ -23,11 +26,56 @@ package final class BrokerMaintenance: Sendable {
             let now = maintenance.broker.clock.wallMilliseconds
             for log in maintenance.broker.logs.allLogs { log.expireProducers(now: now) }
         }
+        repeatedly(every: BrokerMaintenance.flushInterval) { maintenance in
+            let now = maintenance.broker.clock.wallMilliseconds
+            for leader in maintenance.broker.partitions.all { leader.flushIfDue(now: now) }
+        }
+        if broker.configuration.bool("log.cleaner.enable") { scheduleCleaning() }
     }
 
     package func stop() {
         thread.stop()
+        cleanerThread.stop()
     }
+
+    // MARK: Compaction
+
+    private func scheduleCleaning() {
+        cleanerThread.schedule(afterMilliseconds: max(1, broker.configuration.long("log.cleaner.backoff.ms"))) {
+            [self] in
+            compact()
+            scheduleCleaning()
+        }
+    }
+
+    private func compact() {
+        let throttle = IOThrottle(bytesPerSecond: broker.configuration.double("log.cleaner.io.max.bytes.per.second"))
+        // Made for each round: between them nothing of its memory is kept.
+        var cleaner: LogCleaner?
+        for log in broker.logs.allLogs where log.currentConfiguration.cleanupPolicy.contains(.compact) {
+            if cleanerThread.isStopping { return }
+            let made =
+                cleaner
+                ?? LogCleaner(
+                    offsetMapBytes: broker.configuration.int("log.cleaner.dedupe.buffer.size"),
+                    throttle: throttle.wait)
+            cleaner = made
+            do {
+                guard let result = try made.clean(log, now: broker.clock.wallMilliseconds) else { continue }
+                broker.logger.info(
+                    "log.compacted",
+                    metadata: [
+                        "partition": "\(log.name)", "bytes.before": "\(result.bytesBefore)",
+                        "bytes.after": "\(result.bytesAfter)", "records.before": "\(result.recordsBefore)",
+                        "records.after": "\(result.recordsAfter)",
+                    ])
+            } catch {
+                broker.logger.error("log.not-compacted", metadata: ["partition": "\(log.name)", "error": "\(error)"])
+            }
+        }
+    }
+
+    // MARK: Repeated work
 
     private func repeatedly(_ configuration: String, _ work: @escaping @Sendable (BrokerMaintenance) throws -> Void) {
         repeatedly(every: broker.configuration.long(configuration), work)
@@ -51,14 +99,16 @@ package final class BrokerMaintenance: Sendable {
             guard result.deletedSegments > 0 else { continue }
             broker.logger.info(
                 "log.retention",
-                metadata: ["partition": "\(log.name)", "segments": "\(result.deletedSegments)", "start": "\(log.startOffset)"])
+                metadata: [
+                    "partition": "\(log.name)", "segments": "\(result.deletedSegments)", "start": "\(log.startOffset)",
+                ])
         }
     }
 
-    /// Bounds the work of a recovery: what is on stable storage by now need not be read again.
+    /// Bounds the work of a recovery: segments that are closed and on stable storage need not be read again.
     private func checkpoint() throws {
         let now = broker.clock.wallMilliseconds
-        for log in broker.logs.allLogs where log.endOffset > log.durableOffset {
+        for log in broker.logs.allLogs where log.hasUnsynchronizedSegments {
             try log.sync(now: now)
         }
         try broker.logs.writeCheckpoints()

@@ -14,6 +14,7 @@ package final class Connection {
 
     /// Replies in order, complete, to be sent when the tick ends.
     private var output = ReplyBuffer()
+    private let limits: BrokerLimits
     /// Replies that wait, or wait behind one that does; empty most of the time.
     private var slots: [ReplySlot] = []
     private var firstSlot: UInt64 = 0
@@ -28,12 +29,13 @@ package final class Connection {
         self.clientHost = clientHost
         self.listener = listener
         self.sink = sink
+        limits = loop.broker.limits
     }
 
     /// Whether another request may be taken now, or the client must first read some replies.
     package var acceptsRequests: Bool {
-        waitingReplies < loop.broker.limits.queuedRequests
-            && output.byteCount + sink.unsentBytes < loop.broker.limits.queuedResponseBytes
+        waitingReplies < limits.queuedRequests
+            && output.byteCount + sink.unsentBytes < limits.queuedResponseBytes
     }
 
     var waitingReplies: Int { slots.count - sentSlots }

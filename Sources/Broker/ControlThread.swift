@@ -11,6 +11,9 @@ package final class ControlThread: Sendable {
         queue = DispatchQueue(label: label)
     }
 
+    /// Whether long work should end early.
+    package var isStopping: Bool { isStopped.load(ordering: .acquiring) }
+
     package func enqueue(_ work: @escaping @Sendable () -> Void) {
         queue.async { [self] in
             if !isStopped.load(ordering: .acquiring) { work() }

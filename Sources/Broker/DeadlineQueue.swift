@@ -1,5 +1,7 @@
-/// When which waiting request gives up: a binary heap. Requests that were answered stay in it until their time comes,
-/// which is cheap, and a waiting request has no timer object of its own.
+/// When which waiting request gives up: a binary heap, so that a waiting request has no timer object of its own.
+///
+/// Requests that were answered stay in it until their time comes or until they are the larger part of it: nearly all are
+/// answered long before, and finding each in the heap would cost more than the request.
 struct DeadlineQueue {
     struct Entry {
         /// Monotonic nanoseconds.
@@ -9,9 +11,24 @@ struct DeadlineQueue {
     }
 
     private var heap: [Entry] = []
+    /// The size at which it is worth looking for answered requests.
+    private var sweepSize = smallestSweep
+    private static let smallestSweep = 1024
 
     var next: Int64? { heap.first?.time }
     var count: Int { heap.count }
+
+    /// Whether it has grown so much that most of it may be answered.
+    var wantsSweep: Bool { heap.count >= sweepSize }
+
+    /// Drops the answered requests. The next sweep is due when the queue has doubled, so that an insertion costs a
+    /// constant number of looks.
+    mutating func sweep(isAnswered: (Entry) -> Bool) {
+        heap.removeAll(where: isAnswered)
+        // A sorted array is a heap.
+        heap.sort { $0.time < $1.time }
+        sweepSize = max(DeadlineQueue.smallestSweep, heap.count * 2)
+    }
 
     mutating func insert(_ entry: Entry) {
         heap.append(entry)

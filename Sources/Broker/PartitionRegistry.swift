@@ -17,7 +17,8 @@ final class PartitionRegistry: Sendable {
         state.withLock { $0.leaders[ObjectIdentifier(log)] }
     }
 
-    func add(topic: String, partition: Int32, log: Log, leaderEpoch: Int32, groupCommit: GroupCommit) -> PartitionLeader {
+    func add(topic: String, partition: Int32, log: Log, leaderEpoch: Int32, groupCommit: GroupCommit) -> PartitionLeader
+    {
         state.withLock { state in
             let leader = PartitionLeader(
                 topic: topic, partition: partition, log: log, ordinal: state.nextOrdinal, leaderEpoch: leaderEpoch,

@@ -66,12 +66,15 @@ final class PendingFetch {
             let waiter = PartitionWaiter(
                 offset: result.highWatermark + 1, listener: connection.loop, connection: connection.id, slot: slot,
                 index: Int32(index))
-            if leader.wait(waiter) {
-                waitingAt.append(leader)
-            } else {
+            switch leader.wait(waiter) {
+            case .waiting: waitingAt.append(leader)
+            case .reached:
                 // It moved on in the meantime.
                 connection.loop.wake(waiter, failed: false)
                 return
+            case .failed:
+                // The next read says why; nothing moves here any more, so only the deadline ends the wait.
+                continue
             }
         }
     }

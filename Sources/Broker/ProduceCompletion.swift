@@ -4,7 +4,8 @@ import Replication
 
 /// Where an appended batch came from: the reply that waits for its outcome.
 struct AppendOrigin {
-    let connection: Connection
+    /// Kept alive by its loop: a connection that closes during a tick is removed after it.
+    unowned(unsafe) let connection: Connection
     /// nil with acks=0.
     let place: Connection.ReplyPlace?
     /// Where in the reply the partition's outcome stands: error code, base offset, log append time.
@@ -29,10 +30,10 @@ enum ProduceCompletion {
             let waiter = PartitionWaiter(
                 offset: baseOffset + Int64(append.header.recordCount), listener: loop,
                 connection: origin.connection.id, slot: slot, index: origin.index)
-            if leader.wait(waiter) {
-                pending.leaders.append(leader)
-            } else {
-                pending.reached(origin.index, failed: false, connection: origin.connection, slot: slot)
+            switch leader.wait(waiter) {
+            case .waiting: pending.leaders.append(leader)
+            case .reached: pending.reached(origin.index, failed: false, connection: origin.connection, slot: slot)
+            case .failed: pending.reached(origin.index, failed: true, connection: origin.connection, slot: slot)
             }
         case .refused(let refusal):
             refuse(ErrorCode(refusal), origin, loop: loop)

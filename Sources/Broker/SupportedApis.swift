@@ -59,7 +59,8 @@ enum SupportedApis {
         Entry(apiKey: Handler.Request.apiKey, versions: Handler.versions) {
             bytes, cursor, context throws(ProtocolDecodingError) in
             let request = try Handler.Request(from: bytes, at: &cursor, version: context.version)
-            guard cursor.position == bytes.byteCount else { throw .trailingBytes }
+            // What follows the request is not looked at, as in Kafka: librdkafka leaves three bytes behind when it asks
+            // for the metadata of all topics in a flexible version.
             guard case .reply(let response) = Handler.handle(request, context) else { return }
             context.loop.metrics.immediate(context.apiKey, error: .none)
             context.connection.reply { buffer in

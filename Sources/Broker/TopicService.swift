@@ -92,7 +92,6 @@ package final class TopicService: Sendable {
         broker.groups.topicsChanged()
         for leader in removed?.leaders ?? [] {
             broker.partitions.remove(leader)
-            leader.failed()
             let name = PartitionName(topic: leader.topic, partition: leader.partition)
             let unique = Uuid.random().hyphenated.filter { $0 != "-" }
             do {
@@ -100,6 +99,7 @@ package final class TopicService: Sendable {
             } catch {
                 broker.logger.error("log.not-deleted", metadata: ["partition": "\(name)", "error": "\(error)"])
             }
+            leader.failed()
         }
         broker.logger.info("topic.deleted", metadata: ["topic": "\(topic.name)"])
     }
@@ -156,6 +156,7 @@ package final class TopicService: Sendable {
         for (index, partition) in topic.partitions.enumerated() {
             let name = PartitionName(topic: topic.name, partition: Int32(index))
             let log: Log
+            try removeRemains(of: name, notOf: topic.id)
             if let existing = broker.logs.log(name) {
                 log = existing
                 log.updateConfiguration(logConfiguration)
@@ -175,6 +176,16 @@ package final class TopicService: Sendable {
             name: topic.name, id: topic.id, isInternal: isInternal, leaders: leaders,
             rules: logConfiguration.recordBatchRules, maximumBatchBytes: logConfiguration.maximumMessageBytes,
             minimumInSyncReplicas: configuration.int("min.insync.replicas"))
+    }
+
+    /// A topic of the same name was deleted, and the node stopped before its files were: they are not this topic's.
+    private func removeRemains(of name: PartitionName, notOf id: Uuid) throws(LogDirectoryError) {
+        guard let log = broker.logs.log(name), broker.partitions.leader(of: log) == nil,
+            let remains = try broker.logs.topicId(of: name), remains != id.bytes
+        else { return }
+        broker.logger.notice("log.remains-removed", metadata: ["partition": "\(name)"])
+        let unique = Uuid.random().hyphenated.filter { $0 != "-" }
+        try broker.logs.deleteLog(name, unique: unique, now: broker.clock.wallMilliseconds)
     }
 
     private func storing(_ body: () throws(MetadataStoreError) -> Void) throws(MetadataRefusal) {

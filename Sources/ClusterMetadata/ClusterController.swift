@@ -21,7 +21,7 @@ package final class ClusterController: Sendable {
     /// Producer ids are handed out in blocks, so that one commit serves a thousand producers.
     private static let producerIdBlock: Int64 = 1000
 
-    /// Reads the store; a new one gets a cluster id.
+    /// Reads the store. A new one has no cluster id; `establish` writes down the one that `newClusterId` gives.
     package init(
         store: any MetadataStore, registration: BrokerRegistration, newClusterId: () -> String
     ) throws(MetadataStoreError) {
@@ -47,14 +47,17 @@ package final class ClusterController: Sendable {
         }
         if image.clusterId.isEmpty {
             image.clusterId = newClusterId()
-            var transaction = MetadataTransaction()
-            transaction.require(MetadataKey.cluster, version: 0)
-            transaction.put(MetadataKey.cluster, encodeEntry(ClusterEntry(clusterId: image.clusterId)))
-            try store.commit(transaction)
-            versions[MetadataKey.cluster] = 1
         }
         image.brokers[registration.nodeId] = registration
         state = Mutex(State(image: image, versions: versions, collisions: collisions))
+    }
+
+    /// Whether the store was never established.
+    package var isNew: Bool { state.withLock { $0.versions[MetadataKey.cluster] == nil } }
+
+    /// Ends the making of a new store. Until then every start begins it again.
+    package func establish() throws(MetadataStoreError) {
+        try put(MetadataKey.cluster, encodeEntry(ClusterEntry(clusterId: image.clusterId))) { _ in }
     }
 
     package var image: MetadataImage {

@@ -15,6 +15,12 @@ package struct MetadataEntry: Sendable, Equatable {
     package var value: [UInt8]
     /// 1 for a new key, one more with each change.
     package var version: Int64
+
+    package init(key: String, value: [UInt8], version: Int64) {
+        self.key = key
+        self.value = value
+        self.version = version
+    }
 }
 
 package struct MetadataTransaction: Sendable {

@@ -17,6 +17,8 @@ final class AppendScratch {
     /// How many bytes the pieces are together.
     private(set) var totalLength = 0
     var undos: [ProducerStateManager.Undo] = []
+    /// A follower's batches, in order.
+    var replicated: [(RecordBatchHeader, EndTransactionMarker?)] = []
     var completed: [(ProducerStateManager.CompletedTransaction, lastStableOffset: Int64)] = []
 
     deinit {
@@ -30,6 +32,7 @@ final class AppendScratch {
         totalLength = 0
         undos.removeAll(keepingCapacity: true)
         completed.removeAll(keepingCapacity: true)
+        replicated.removeAll(keepingCapacity: true)
     }
 
     var isEmpty: Bool { pieceCount == 0 }

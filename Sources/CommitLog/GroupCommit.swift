@@ -1,7 +1,7 @@
 import Glibc
 
 /// Synchronizes logs on threads of its own: one synchronization serves everyone who waits for a log, and one that
-/// comes while it runs waits for the next.
+/// comes while it runs waits for the next. Lives until `stop`.
 package final class GroupCommit: @unchecked Sendable {
     // Sendable: mutable fields are touched only under the mutex.
 

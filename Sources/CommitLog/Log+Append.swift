@@ -36,37 +36,71 @@ extension Log {
     ) throws(AppendRefusal) {
         if let refusal = refusalOfState { throw refusal }
         var position = 0
+        var nextOffset = endOffset
         while position < bytes.count {
             let rest = bytes.slice(position..<bytes.count)
-            guard let header = RecordBatchHeader(rest), header.totalLength <= rest.count else {
-                // A fetch may end within a batch.
-                return
-            }
-            guard header.totalLength >= RecordBatchHeader.byteCount, header.magic == RecordBatchHeader.currentMagic
-            else { throw .corruptMessage }
-            let batch = rest.slice(0..<header.totalLength)
-            guard crc32c(batch.slice(RecordBatchHeader.checksumStart..<batch.count)) == header.crc,
-                header.baseOffset >= endOffset, header.lastOffsetDelta >= 0
-            else { throw .corruptMessage }
-            let marker = try Self.marker(of: header, batch)
-            let assigned = epochs
-            if epochs.assign(epoch: header.partitionLeaderEpoch, startOffset: header.baseOffset) {
-                do throws(FileSystemError) {
-                    try writeEpochs()
-                } catch {
-                    epochs = assigned
-                    throw refusal(after: error)
+            // A fetch may end within a batch.
+            guard let header = RecordBatchHeader(rest), header.totalLength <= rest.count else { break }
+            let batch = rest.slice(0..<max(0, header.totalLength))
+            do throws(AppendRefusal) {
+                try checkReplicated(header, batch, nextOffset: nextOffset)
+                let marker = try Self.marker(of: header, batch)
+                if header.partitionLeaderEpoch > epochs.latestEpoch ?? -1 {
+                    // What was gathered comes first, so that a failure leaves no epoch without records before it.
+                    try writeReplicated(scratch, now: now)
+                    try noteEpoch(of: header)
                 }
+                if !scratch.hasRoom(for: AppendScratch.copyLimit)
+                    || shouldRoll(for: header, pendingBytes: scratch.totalLength, now: now)
+                {
+                    try writeReplicated(scratch, now: now)
+                    try rollIfNeeded(for: header, pendingBytes: 0, now: now)
+                }
+                scratch.add(batch)
+                scratch.replicated.append((header, marker))
+            } catch {
+                // The sound batches before this one stay.
+                try writeReplicated(scratch, now: now)
+                throw error
             }
-            try rollIfNeeded(for: header, pendingBytes: 0, now: now)
-            scratch.reset()
-            scratch.add(batch)
-            try write(scratch, from: endOffset)
+            nextOffset = header.nextOffset
+            position += header.totalLength
+        }
+        try writeReplicated(scratch, now: now)
+    }
+
+    private func checkReplicated(
+        _ header: RecordBatchHeader, _ batch: UnsafeRawBufferPointer, nextOffset: Int64
+    ) throws(AppendRefusal) {
+        guard header.totalLength >= RecordBatchHeader.byteCount, header.magic == RecordBatchHeader.currentMagic,
+            header.baseOffset >= nextOffset, header.lastOffsetDelta >= 0,
+            crc32c(batch.slice(RecordBatchHeader.checksumStart..<batch.count)) == header.crc
+        else { throw .corruptMessage }
+    }
+
+    private func noteEpoch(of header: RecordBatchHeader) throws(AppendRefusal) {
+        let before = epochs
+        epochs.assign(epoch: header.partitionLeaderEpoch, startOffset: header.baseOffset)
+        do throws(FileSystemError) {
+            try writeEpochs()
+        } catch {
+            epochs = before
+            throw refusal(after: error)
+        }
+    }
+
+    /// Writes the gathered batches at once.
+    private func writeReplicated(_ scratch: AppendScratch, now: Int64) throws(AppendRefusal) {
+        guard !scratch.isEmpty else { return }
+        defer { scratch.reset() }
+        try write(scratch, from: endOffset)
+        for (header, marker) in scratch.replicated {
             if let completed = producers.apply(header, marker: marker) { noteCompleted(completed) }
             finishWrite(of: header, now: now)
-            setEnd(header.nextOffset)
+        }
+        if let last = scratch.replicated.last?.0 {
             publishTransactions()
-            position += header.totalLength
+            setEnd(last.nextOffset)
         }
     }
 
@@ -149,7 +183,9 @@ extension Log {
         let segment = active
         let size = segment.size + Int64(pendingBytes)
         guard size > 0 else { return false }
-        if size + Int64(header.totalLength) > configuration.segmentBytes { return true }
+        // Indexes hold positions in 32 bits.
+        let largest = min(configuration.segmentBytes, Int64(Int32.max))
+        if size + Int64(header.totalLength) > largest { return true }
         if !segment.canHold(offset: header.lastOffset) { return true }
         if segment.indexIsFull(maximumBytes: configuration.indexMaximumBytes) { return true }
         // Age counts in the records' time, so that a log written anew from old records is cut as the old one was.
@@ -168,22 +204,36 @@ extension Log {
     func roll(at offset: Int64, now: Int64) throws(FileSystemError) {
         let sealed = active
         if sealed.size == 0, sealed.baseOffset == offset { return }
-        let created = try Segment(creating: offset, in: path, fileSystem, now: now)
-        try sealed.seal()
-        try writeProducerSnapshot(at: offset)
-        if offset <= checkpointedRecoveryPoint {
-            // A truncation took the log below its checkpoint.
-            try sealed.file.file.synchronize()
-            try sealed.offsetIndex.takeFileToSynchronize()?.synchronize()
-            try sealed.timeIndex.takeFileToSynchronize()?.synchronize()
-            try sealed.transactionIndex.takeFileToSynchronize()?.synchronize()
-            try fileSystem.synchronizeDirectory(path)
-            sealed.isDirty = false
+        let created: Segment
+        do {
+            try seal(sealed, at: offset)
+            created = try Segment(creating: offset, in: path, fileSystem, now: now)
+        } catch {
+            // A full disk is no reason not to go on with the segment there is.
+            do {
+                try sealed.unseal()
+            } catch {
+                health.goOffline(error)
+            }
+            throw error
         }
         unsynchronizedSealed.append(sealed)
         segments.append(created)
         recent.removeAll()
         directoryIsDirty = true
+    }
+
+    private func seal(_ segment: Segment, at offset: Int64) throws(FileSystemError) {
+        try segment.seal()
+        try writeProducerSnapshot(at: offset)
+        guard offset <= checkpointedRecoveryPoint else { return }
+        // A truncation took the log below its checkpoint.
+        try segment.file.file.synchronize()
+        try segment.offsetIndex.takeFileToSynchronize()?.synchronize()
+        try segment.timeIndex.takeFileToSynchronize()?.synchronize()
+        try segment.transactionIndex.takeFileToSynchronize()?.synchronize()
+        try fileSystem.synchronizeDirectory(path)
+        segment.isDirty = false
     }
 
     /// Seals the active segment now, if it has records.
@@ -252,7 +302,7 @@ private struct LeaderAppender {
     }
 
     private func refusalOfEpoch() -> AppendRefusal? {
-        guard leaderEpoch > log.epochs.latestEpoch ?? -1 else { return nil }
+        guard leaderEpoch > log.latestEpoch else { return nil }
         let before = log.epochs
         log.epochs.assign(epoch: leaderEpoch, startOffset: log.endOffset)
         do {

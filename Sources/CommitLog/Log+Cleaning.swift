@@ -5,6 +5,7 @@ struct CleaningPlan {
         var size: Int64
         /// Where the next segment begins.
         var end: Int64
+        var touchedAt: Int64
     }
 
     var path: String
@@ -85,7 +86,8 @@ extension Log {
             {
                 break
             }
-            items.append(CleaningPlan.Item(segment: segment, size: segment.size, end: end))
+            items.append(
+                CleaningPlan.Item(segment: segment, size: segment.size, end: end, touchedAt: segment.touchedAt))
         }
         let dirtyStart = cleanedUpTo > endOffset ? first.baseOffset : max(cleanedUpTo, first.baseOffset)
         guard let last = items.last, last.end > dirtyStart else { return nil }

@@ -38,7 +38,16 @@ extension Log {
         }
         guard count > 0 else { return RetentionResult() }
         // Something must be left to append to.
-        if count == segments.count { try roll(at: endOffset, now: now) }
+        if count == segments.count {
+            do {
+                try roll(at: endOffset, now: now)
+            } catch {
+                guard error.isOutOfSpace else { throw error }
+                count -= 1
+                bytes -= active.size
+                guard count > 0 else { return RetentionResult() }
+            }
+        }
         let newStart = max(startOffset, segments[count].baseOffset)
         try moveStart(to: newStart)
         try removeFirstSegments(count, now: now)
@@ -80,7 +89,13 @@ extension Log {
     private func moveStart(to offset: Int64) throws(FileSystemError) {
         guard offset > startOffset else { return }
         setStart(offset)
-        if epochs.truncateStart(to: offset) { try writeEpochs() }
+        guard epochs.truncateStart(to: offset) else { return }
+        do {
+            try writeEpochs()
+        } catch {
+            // Opening the log does the same again, and freeing space must not need space.
+            guard error.isOutOfSpace else { throw error }
+        }
     }
 
     private func removeFirstSegments(_ count: Int, now: Int64) throws(FileSystemError) {

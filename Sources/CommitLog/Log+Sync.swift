@@ -29,6 +29,9 @@ extension Log {
         }
     }
 
+    /// Whether segments were closed that are not on stable storage yet.
+    package var hasUnsynchronizedSegments: Bool { lock.withLock { !unsynchronizedSealed.isEmpty } }
+
     /// Whether `flush.messages` or `flush.ms` ask for a synchronization.
     package func wantsSync(now: Int64) -> Bool {
         lock.withLock {

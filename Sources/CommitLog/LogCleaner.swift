@@ -47,8 +47,8 @@ package final class LogCleaner {
             return try clean(log, plan, now: now)
         } catch {
             log.discardCleaned()
-            // A log that goes away takes its files with it; that is no failure of the disk.
-            if case .log = error, log.isClosed { throw .interrupted }
+            // What was read from a log that was cut or closed meanwhile says nothing about the disk.
+            if log.isClosed || log.lock.withLock({ log.truncations != plan.truncations }) { throw .interrupted }
             if case .log(.storageFailure(let failure)) = error, !failure.isOutOfSpace {
                 log.health.goOffline(failure)
             }
@@ -159,7 +159,7 @@ package final class LogCleaner {
         do {
             cleaned = try Segment(
                 creating: first.segment.baseOffset, in: plan.path, log.fileSystem, ending: LogPaths.cleaned,
-                now: first.segment.touchedAt)
+                now: first.touchedAt)
         } catch {
             throw .log(.storageFailure(error))
         }
@@ -175,7 +175,7 @@ package final class LogCleaner {
                 throw .log(.storageFailure(error))
             }
             for header in headers {
-                cleaned.didWrite(header, indexInterval: interval, now: group.last?.segment.touchedAt ?? now)
+                cleaned.didWrite(header, indexInterval: interval, now: group.last?.touchedAt ?? now)
             }
             headers.removeAll(keepingCapacity: true)
             buffer.count = 0
@@ -198,7 +198,7 @@ package final class LogCleaner {
         for transaction in filter.transactions.takeKeptAborts() { cleaned.transactionIndex.append(transaction) }
         // Beyond the map all records stay, those of aborted transactions too.
         for item in group {
-            for transaction in item.segment.transactionIndex.entries
+            for transaction in log.lock.withLock({ item.segment.transactionIndex.entries })
             where transaction.lastOffset >= filter.map.endOffset {
                 cleaned.transactionIndex.append(transaction)
             }

@@ -119,7 +119,11 @@ private final class RealFile: File {
 
     func write(_ pieces: UnsafeBufferPointer<iovec>, at position: Int64) throws(FileSystemError) -> Int {
         while true {
-            let written = pwritev(openDescriptor, pieces.baseAddress, Int32(pieces.count), Int(position))
+            // One piece, which small batches are, costs the kernel less without a vector.
+            let written =
+                pieces.count == 1
+                ? pwrite(openDescriptor, pieces[0].iov_base, pieces[0].iov_len, Int(position))
+                : pwritev(openDescriptor, pieces.baseAddress, Int32(pieces.count), Int(position))
             if written >= 0 { return written }
             if errno != EINTR { throw FileSystemError(.write, path, code: errno) }
         }

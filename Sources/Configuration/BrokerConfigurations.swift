@@ -10,10 +10,12 @@ package enum BrokerConfigurations {
         broker(
             "node.id", .naturalInt, default: "1", departure: "One node needs no configuration file to start.",
             "This node's id, unique in the cluster."),
-        broker("broker.id", .int(-1...Int64(Int32.max)), default: "-1", "Older name of node.id; -1 leaves it to node.id."),
+        broker(
+            "broker.id", .int(-1...Int64(Int32.max)), default: "-1", "Older name of node.id; -1 leaves it to node.id."),
         broker("broker.rack", .string, default: nil, "The rack or zone of this node."),
         broker(
-            "listeners", .list(of: []), default: "PLAINTEXT://:9092", "Where clients connect: PLAINTEXT://HOST:PORT; an empty host is every address."),
+            "listeners", .list(of: []), default: "PLAINTEXT://:9092",
+            "Where clients connect: PLAINTEXT://HOST:PORT; an empty host is every address."),
         broker(
             "advertised.listeners", .list(of: []), default: nil,
             "What clients are told to connect to; by default the listener, with this machine's name for an empty host."),
@@ -37,34 +39,53 @@ package enum BrokerConfigurations {
             departure: "0 is half of the processors, one at least: fewer, busier threads cost less for each request.",
             "Threads that serve connections; requests run on them to their end."),
         broker("socket.request.max.bytes", .positiveInt, default: "104857600", "The largest request accepted."),
-        broker("socket.receive.buffer.bytes", .int(-1...Int64(Int32.max)), default: "102400", "SO_RCVBUF; -1 leaves it to the kernel."),
-        broker("socket.send.buffer.bytes", .int(-1...Int64(Int32.max)), default: "102400", "SO_SNDBUF; -1 leaves it to the kernel."),
+        broker(
+            "socket.receive.buffer.bytes", .int(-1...Int64(Int32.max)), default: "102400",
+            "SO_RCVBUF; -1 leaves it to the kernel."),
+        broker(
+            "socket.send.buffer.bytes", .int(-1...Int64(Int32.max)), default: "102400",
+            "SO_SNDBUF; -1 leaves it to the kernel."),
         broker("socket.listen.backlog.size", .positiveInt, default: "50", "Connections that wait to be accepted."),
-        broker("connections.max.idle.ms", .anyLong, default: "600000", "A connection without a request for so long is closed."),
+        broker(
+            "connections.max.idle.ms", .anyLong, default: "600000",
+            "A connection without a request for so long is closed."),
         broker(
             "max.connections", .naturalInt, default: "16384",
             departure: "Kafka's is 2147483647; a limit that holds is safer.", "Connections served at a time."),
-        broker("max.connections.per.ip", .naturalInt, default: "2147483647", "Connections served at a time from one address."),
+        broker(
+            "max.connections.per.ip", .naturalInt, default: "2147483647",
+            "Connections served at a time from one address."),
         broker(
             "queued.max.requests", .positiveInt, default: "500",
             "Requests of one connection that may wait for their reply before no more is read from it."),
         broker(
             "queued.max.response.bytes", .positiveLong, default: "8388608", departure: "Martlet's own.",
             "Bytes of replies that one connection may leave unread before no more is read from it."),
-        broker("fetch.max.bytes", .int(1024...Int64(Int32.max)), default: "57671680", "The most that one fetch returns."),
-        broker("max.incremental.fetch.session.cache.slots", .naturalInt, default: "1000", "Fetch sessions kept (KIP-227)."),
-        broker("max.request.partition.size.limit", .positiveInt, default: "2000", "Partitions in one DescribeTopicPartitions reply."),
+        broker(
+            "fetch.max.bytes", .int(1024...Int64(Int32.max)), default: "57671680", "The most that one fetch returns."),
+        broker(
+            "max.incremental.fetch.session.cache.slots", .naturalInt, default: "1000", "Fetch sessions kept (KIP-227)."),
+        broker(
+            "max.request.partition.size.limit", .positiveInt, default: "2000",
+            "Partitions in one DescribeTopicPartitions reply."),
         broker(
             "max.decompressed.batch.bytes", .positiveInt, default: "134217728", departure: "Martlet's own.",
             "What one compressed batch may grow to when it is checked; beyond it, it is refused."),
-        broker("request.timeout.ms", .positiveInt, default: "30000", "The longest that a broker waits for another one."),
-        broker("controlled.shutdown.enable", .boolean, default: "true", "On SIGTERM, finish what was begun and close the logs cleanly."),
+        broker(
+            "request.timeout.ms", .positiveInt, default: "30000", "The longest that a broker waits for another one."),
+        broker(
+            "controlled.shutdown.enable", .boolean, default: "true",
+            "On SIGTERM, finish what was begun and close the logs cleanly."),
     ]
 
     private static let topics: [ConfigurationDefinition] = [
-        broker("auto.create.topics.enable", .boolean, default: "true", "Make a topic when a client asks for one that is not there."),
+        broker(
+            "auto.create.topics.enable", .boolean, default: "true",
+            "Make a topic when a client asks for one that is not there."),
         broker("num.partitions", .positiveInt, default: "1", "Partitions of a topic whose creator names no number."),
-        broker("default.replication.factor", .positiveInt, default: "1", "Replicas of a topic whose creator names no number."),
+        broker(
+            "default.replication.factor", .positiveInt, default: "1",
+            "Replicas of a topic whose creator names no number."),
         broker("delete.topic.enable", .boolean, default: "true", "Whether topics may be deleted."),
         broker(
             "max.partitions", .positiveInt, default: "100000", departure: "Martlet's own.",
@@ -82,50 +103,89 @@ package enum BrokerConfigurations {
     }
 
     private static let logs: [ConfigurationDefinition] = [
-        broker("log.retention.hours", .anyInt, default: "168", "How long records are kept; log.retention.minutes and .ms stand before it."),
-        broker("log.retention.minutes", .anyInt, default: nil, "How long records are kept; log.retention.ms stands before it."),
-        broker("log.roll.hours", .positiveInt, default: "168", "Age at which a segment is closed; log.roll.ms stands before it."),
-        broker("log.roll.jitter.hours", .naturalInt, default: "0", "Random part of log.roll.hours; log.roll.jitter.ms stands before it."),
-        broker("log.retention.check.interval.ms", .positiveLong, default: "300000", "Time between two looks for segments to drop."),
+        broker(
+            "log.retention.hours", .anyInt, default: "168",
+            "How long records are kept; log.retention.minutes and .ms stand before it."),
+        broker(
+            "log.retention.minutes", .anyInt, default: nil,
+            "How long records are kept; log.retention.ms stands before it."),
+        broker(
+            "log.roll.hours", .positiveInt, default: "168",
+            "Age at which a segment is closed; log.roll.ms stands before it."),
+        broker(
+            "log.roll.jitter.hours", .naturalInt, default: "0",
+            "Random part of log.roll.hours; log.roll.jitter.ms stands before it."),
+        broker(
+            "log.retention.check.interval.ms", .positiveLong, default: "300000",
+            "Time between two looks for segments to drop."),
         broker("log.cleaner.enable", .boolean, default: "true", "Whether compaction runs."),
         broker("log.cleaner.backoff.ms", .naturalLong, default: "15000", "Time between two looks for logs to compact."),
-        broker("log.cleaner.dedupe.buffer.size", .long(1_048_576...Int64.max), default: "134217728", "Memory for the keys that one compaction looks at."),
+        broker(
+            "log.cleaner.dedupe.buffer.size", .long(1_048_576...Int64.max), default: "134217728",
+            "Memory for the keys that one compaction looks at."),
         broker(
             "log.cleaner.io.max.bytes.per.second", .double(1...Double.greatestFiniteMagnitude),
             default: "1.7976931348623157E308", "What compaction may read and write in a second."),
-        broker("log.flush.offset.checkpoint.interval.ms", .naturalInt, default: "60000", "Time between two writes of the recovery points."),
-        broker("log.flush.start.offset.checkpoint.interval.ms", .naturalInt, default: "60000", "Time between two writes of the log start offsets."),
+        broker(
+            "log.flush.offset.checkpoint.interval.ms", .naturalInt, default: "60000",
+            "Time between two writes of the recovery points."),
+        broker(
+            "log.flush.start.offset.checkpoint.interval.ms", .naturalInt, default: "60000",
+            "Time between two writes of the log start offsets."),
         broker(
             "num.recovery.threads.per.data.dir", .naturalInt, default: "0",
-            departure: "0 is one for each processor: nothing else runs yet.", "Threads that check the logs after an unclean stop."),
+            departure: "0 is one for each processor: nothing else runs yet.",
+            "Threads that check the logs after an unclean stop."),
     ]
 
     private static let groups: [ConfigurationDefinition] = [
-        broker("group.initial.rebalance.delay.ms", .naturalInt, default: "3000", "How long a new group waits for more members before its first assignment."),
-        broker("group.min.session.timeout.ms", .naturalInt, default: "6000", "The shortest session a member may ask for."),
-        broker("group.max.session.timeout.ms", .naturalInt, default: "1800000", "The longest session a member may ask for."),
+        broker(
+            "group.initial.rebalance.delay.ms", .naturalInt, default: "3000",
+            "How long a new group waits for more members before its first assignment."),
+        broker(
+            "group.min.session.timeout.ms", .naturalInt, default: "6000", "The shortest session a member may ask for."),
+        broker(
+            "group.max.session.timeout.ms", .naturalInt, default: "1800000", "The longest session a member may ask for."
+        ),
         broker("group.max.size", .positiveInt, default: "2147483647", "Members of a classic group."),
         broker(
             "group.coordinator.rebalance.protocols", .list(of: ["classic", "consumer"]), default: "classic,consumer",
             departure: "As in Kafka 4.0.", "The group protocols offered."),
-        broker("group.consumer.session.timeout.ms", .positiveInt, default: "45000", "Session of a consumer group's member (KIP-848)."),
+        broker(
+            "group.consumer.session.timeout.ms", .positiveInt, default: "45000",
+            "Session of a consumer group's member (KIP-848)."),
         broker("group.consumer.heartbeat.interval.ms", .positiveInt, default: "5000", "Time between its heartbeats."),
         broker("group.consumer.max.size", .positiveInt, default: "2147483647", "Members of a consumer group."),
         broker(
             "group.consumer.assignors", .list(of: ["uniform", "range"]), default: "uniform,range",
             departure: "The names instead of Java classes.", "The server-side assignors; the first is the default."),
-        broker("offset.metadata.max.bytes", .naturalInt, default: "4096", "The longest text that may go with a committed offset."),
-        broker("offsets.retention.minutes", .positiveInt, default: "10080", "How long the offsets of an empty group are kept."),
-        broker("offsets.retention.check.interval.ms", .positiveLong, default: "600000", "Time between two looks for expired offsets."),
+        broker(
+            "offset.metadata.max.bytes", .naturalInt, default: "4096",
+            "The longest text that may go with a committed offset."),
+        broker(
+            "offsets.retention.minutes", .positiveInt, default: "10080",
+            "How long the offsets of an empty group are kept."),
+        broker(
+            "offsets.retention.check.interval.ms", .positiveLong, default: "600000",
+            "Time between two looks for expired offsets."),
         broker("offsets.topic.num.partitions", .positiveInt, default: "50", "Partitions of __consumer_offsets."),
-        broker("offsets.topic.replication.factor", .short(1...Int64(Int16.max)), default: "3", "Replicas of __consumer_offsets, at most one on each broker there is."),
-        broker("offsets.topic.segment.bytes", .positiveInt, default: "104857600", "Segment size of __consumer_offsets."),
-        broker("offsets.commit.timeout.ms", .positiveInt, default: "5000", "The longest that a commit waits for its replicas."),
+        broker(
+            "offsets.topic.replication.factor", .short(1...Int64(Int16.max)), default: "3",
+            "Replicas of __consumer_offsets, at most one on each broker there is."),
+        broker(
+            "offsets.topic.segment.bytes", .positiveInt, default: "104857600", "Segment size of __consumer_offsets."),
+        broker(
+            "offsets.commit.timeout.ms", .positiveInt, default: "5000",
+            "The longest that a commit waits for its replicas."),
     ]
 
     private static let producers: [ConfigurationDefinition] = [
-        broker("producer.id.expiration.ms", .positiveInt, default: "86400000", "How long an idle idempotent producer is remembered."),
-        broker("transaction.max.timeout.ms", .positiveInt, default: "900000", "The longest transaction a producer may ask for."),
+        broker(
+            "producer.id.expiration.ms", .positiveInt, default: "86400000",
+            "How long an idle idempotent producer is remembered."),
+        broker(
+            "transaction.max.timeout.ms", .positiveInt, default: "900000",
+            "The longest transaction a producer may ask for."),
     ]
 
     private static let withoutEffect: [ConfigurationDefinition] = [
@@ -135,7 +195,9 @@ package enum BrokerConfigurations {
         none("log.cleaner.threads", .naturalInt, "1", "there is one thread for compaction"),
         none("log.cleaner.io.buffer.size", .naturalInt, "524288", "the size is fixed"),
         none("log.cleaner.io.buffer.load.factor", .double(0...1), "0.9", "the key map grows by itself"),
-        none("log.flush.scheduler.interval.ms", .anyLong, "9223372036854775807", "flush.ms is looked at when records arrive"),
+        none(
+            "log.flush.scheduler.interval.ms", .anyLong, "9223372036854775807",
+            "flush.ms is looked at when records arrive"),
         none("log.message.downconversion.enable", .boolean, "true", "only record batch v2 is stored and served"),
         none("log.message.format.version", .string, "3.0-IV1", "only record batch v2 is stored and served"),
         none("inter.broker.protocol.version", .string, "3.9-IV0", "there is one node"),
@@ -150,7 +212,9 @@ package enum BrokerConfigurations {
         none("offsets.topic.compression.codec", .anyInt, "0", "coordinator records are not compressed"),
         none("group.coordinator.new.enable", .boolean, "true", "there is one group coordinator, the new one"),
         none("group.coordinator.threads", .positiveInt, "1", "groups are served on the network threads"),
-        none("transaction.state.log.replication.factor", .short(1...Int64(Int16.max)), "3", "there are no transactions yet"),
+        none(
+            "transaction.state.log.replication.factor", .short(1...Int64(Int16.max)), "3",
+            "there are no transactions yet"),
         none("transaction.state.log.min.isr", .positiveInt, "2", "there are no transactions yet"),
         none("transaction.state.log.num.partitions", .positiveInt, "50", "there are no transactions yet"),
         none("auto.leader.rebalance.enable", .boolean, "true", "there is one node"),

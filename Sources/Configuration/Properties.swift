@@ -11,8 +11,9 @@ package enum Properties {
         var entries: [Entry] = []
         var logical = ""
         var firstLine = 0
-        for (index, raw) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
-            let line = raw.hasSuffix("\r") ? raw.dropLast() : raw
+        // A CR LF is one character in Swift, and a newline.
+        let lines = text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline)
+        for (index, line) in lines.enumerated() {
             let content = line.drop { $0 == " " || $0 == "\t" }
             if logical.isEmpty {
                 if content.isEmpty || content.hasPrefix("#") || content.hasPrefix("!") { continue }

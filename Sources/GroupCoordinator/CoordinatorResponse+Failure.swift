@@ -2,7 +2,9 @@ import KafkaProtocol
 
 extension CoordinatorResponse {
     /// The answer to a request that the shard cannot work on: it is loading, or its log failed.
-    package static func failure(_ request: CoordinatorRequest, apiVersion: Int16, _ code: ErrorCode) -> CoordinatorResponse {
+    package static func failure(
+        _ request: CoordinatorRequest, apiVersion: Int16, _ code: ErrorCode
+    ) -> CoordinatorResponse {
         switch request {
         case .joinGroup(let request):
             return .joinGroup(.failure(code, memberId: request.memberId))

@@ -4,11 +4,12 @@
 package struct ByteCursor: Sendable {
     /// What the arrays and strings of one message may take in memory; generous for the largest real requests
     /// (a metadata request for 100,000 topics takes about 10 MB).
-    package static let memoryLimit = 64 << 20
+    @inlinable package static var memoryLimit: Int { 64 << 20 }
 
     package var position: Int
-    private var memoryLeft: Int
+    @usableFromInline var memoryLeft: Int
 
+    @inlinable
     package init(position: Int = 0, memoryLimit: Int = ByteCursor.memoryLimit) {
         self.position = position
         self.memoryLeft = memoryLimit
@@ -16,8 +17,8 @@ package struct ByteCursor: Sendable {
 
     // MARK: Fixed sizes
 
-    @inline(__always)
-    private mutating func load<T: BitwiseCopyable & FixedWidthInteger>(
+    @inlinable @inline(__always)
+    mutating func load<T: BitwiseCopyable & FixedWidthInteger>(
         _ bytes: RawSpan, as type: T.Type
     ) throws(ProtocolDecodingError) -> T {
         guard bytes.byteCount - position >= MemoryLayout<T>.size else { throw .truncated }
@@ -26,13 +27,26 @@ package struct ByteCursor: Sendable {
         return T(bigEndian: value)
     }
 
-    package mutating func int8(_ bytes: RawSpan) throws(ProtocolDecodingError) -> Int8 { try load(bytes, as: Int8.self) }
-    package mutating func int16(_ bytes: RawSpan) throws(ProtocolDecodingError) -> Int16 { try load(bytes, as: Int16.self) }
+    @inlinable
+    package mutating func int8(_ bytes: RawSpan) throws(ProtocolDecodingError) -> Int8 {
+        try load(bytes, as: Int8.self)
+    }
+    @inlinable
+    package mutating func int16(_ bytes: RawSpan) throws(ProtocolDecodingError) -> Int16 {
+        try load(bytes, as: Int16.self)
+    }
+    @inlinable
     package mutating func uint16(_ bytes: RawSpan) throws(ProtocolDecodingError) -> UInt16 {
         try load(bytes, as: UInt16.self)
     }
-    package mutating func int32(_ bytes: RawSpan) throws(ProtocolDecodingError) -> Int32 { try load(bytes, as: Int32.self) }
-    package mutating func int64(_ bytes: RawSpan) throws(ProtocolDecodingError) -> Int64 { try load(bytes, as: Int64.self) }
+    @inlinable
+    package mutating func int32(_ bytes: RawSpan) throws(ProtocolDecodingError) -> Int32 {
+        try load(bytes, as: Int32.self)
+    }
+    @inlinable
+    package mutating func int64(_ bytes: RawSpan) throws(ProtocolDecodingError) -> Int64 {
+        try load(bytes, as: Int64.self)
+    }
 
     package mutating func bool(_ bytes: RawSpan) throws(ProtocolDecodingError) -> Bool {
         try load(bytes, as: UInt8.self) != 0
@@ -42,12 +56,14 @@ package struct ByteCursor: Sendable {
         Double(bitPattern: try load(bytes, as: UInt64.self))
     }
 
+    @inlinable
     package mutating func uuid(_ bytes: RawSpan) throws(ProtocolDecodingError) -> Uuid {
         let high = try load(bytes, as: UInt64.self)
         return Uuid(high: high, low: try load(bytes, as: UInt64.self))
     }
 
     /// The marker before a nullable struct: negative for null.
+    @inlinable
     package mutating func isPresent(_ bytes: RawSpan) throws(ProtocolDecodingError) -> Bool {
         try load(bytes, as: Int8.self) >= 0
     }
@@ -55,6 +71,7 @@ package struct ByteCursor: Sendable {
     // MARK: Variable sizes
 
     /// Seven bits a byte, the lowest first; five bytes at most.
+    @inlinable
     package mutating func unsignedVarint(_ bytes: RawSpan) throws(ProtocolDecodingError) -> UInt32 {
         var value: UInt32 = 0
         for shift in stride(from: UInt32(0), to: 35, by: 7) {
@@ -67,7 +84,8 @@ package struct ByteCursor: Sendable {
     }
 
     /// The length before a string, bytes or array: -1 for null. It is only read here, not compared with what is left.
-    private mutating func length(
+    @inlinable
+    mutating func length(
         _ bytes: RawSpan, flexible: Bool, isString: Bool
     ) throws(ProtocolDecodingError) -> Int {
         let length: Int
@@ -88,6 +106,7 @@ package struct ByteCursor: Sendable {
     }
 
     /// The range of a string's or byte string's content, which the cursor steps over; nil for null.
+    @inlinable
     package mutating func range(
         _ bytes: RawSpan, flexible: Bool, isString: Bool
     ) throws(ProtocolDecodingError) -> Range<Int>? {
@@ -129,6 +148,7 @@ package struct ByteCursor: Sendable {
 
     /// The count before an array, -1 for null. No element is smaller than a byte, so a count beyond the bytes left is
     /// refused before anything is allocated for it.
+    @inlinable
     package mutating func arrayCount(_ bytes: RawSpan, flexible: Bool) throws(ProtocolDecodingError) -> Int {
         let count = try length(bytes, flexible: flexible, isString: false)
         guard count <= bytes.byteCount - position else { throw .truncated }
@@ -183,9 +203,16 @@ package struct ByteCursor: Sendable {
 
     package struct TaggedField {
         package let tag: UInt32
-        fileprivate let end: Int
+        @usableFromInline let end: Int
+
+        @inlinable
+        init(tag: UInt32, end: Int) {
+            self.tag = tag
+            self.end = end
+        }
     }
 
+    @inlinable
     package mutating func taggedFieldCount(_ bytes: RawSpan) throws(ProtocolDecodingError) -> Int {
         let count = Int(try unsignedVarint(bytes))
         // A tagged field has at least a tag and a size.
@@ -193,6 +220,7 @@ package struct ByteCursor: Sendable {
         return count
     }
 
+    @inlinable
     package mutating func taggedField(_ bytes: RawSpan) throws(ProtocolDecodingError) -> TaggedField {
         let tag = try unsignedVarint(bytes)
         let size = Int(try unsignedVarint(bytes))
@@ -200,6 +228,7 @@ package struct ByteCursor: Sendable {
         return TaggedField(tag: tag, end: position + size)
     }
 
+    @inlinable
     package mutating func skip(_ field: TaggedField) {
         position = field.end
     }
@@ -208,6 +237,7 @@ package struct ByteCursor: Sendable {
         guard position == field.end else { throw .invalidTaggedField }
     }
 
+    @inlinable
     package mutating func skipTaggedFields(_ bytes: RawSpan) throws(ProtocolDecodingError) {
         for _ in 0..<(try taggedFieldCount(bytes)) {
             skip(try taggedField(bytes))

@@ -20,12 +20,12 @@ package struct ByteWriter: Sendable {
 
     // MARK: Fixed sizes
 
-    @inline(__always)
+    @inlinable
     package mutating func write<T: FixedWidthInteger & BitwiseCopyable>(_ value: T) {
         withUnsafeBytes(of: value.bigEndian) { bytes.append(contentsOf: $0) }
     }
 
-    package mutating func write(_ value: Bool) { bytes.append(value ? 1 : 0) }
+    @inlinable package mutating func write(_ value: Bool) { bytes.append(value ? 1 : 0) }
     package mutating func write(_ value: Double) { write(value.bitPattern) }
 
     package mutating func write(_ value: Uuid) {
@@ -34,6 +34,7 @@ package struct ByteWriter: Sendable {
     }
 
     /// Overwrites an integer written before, such as a size that is known only at the end.
+    @inlinable
     package mutating func patch<T: FixedWidthInteger & BitwiseCopyable>(_ value: T, at position: Int) {
         precondition(position >= 0 && position + MemoryLayout<T>.size <= bytes.count)
         bytes.withUnsafeMutableBytes {
@@ -43,6 +44,7 @@ package struct ByteWriter: Sendable {
 
     // MARK: Variable sizes
 
+    @inlinable
     package mutating func unsignedVarint(_ value: UInt32) {
         var rest = value
         while rest > 0x7F {
@@ -52,7 +54,8 @@ package struct ByteWriter: Sendable {
         bytes.append(UInt8(rest))
     }
 
-    private mutating func length(_ count: Int, flexible: Bool, isString: Bool) {
+    @inlinable
+    mutating func length(_ count: Int, flexible: Bool, isString: Bool) {
         if flexible {
             unsignedVarint(UInt32(count + 1))
         } else if isString {
@@ -95,6 +98,7 @@ package struct ByteWriter: Sendable {
 
     // MARK: Arrays and structs
 
+    @inlinable
     package mutating func arrayCount(_ count: Int, flexible: Bool) {
         length(count, flexible: flexible, isString: false)
     }
@@ -138,6 +142,7 @@ package struct ByteWriter: Sendable {
 
     // MARK: Tagged fields (KIP-482)
 
+    @inlinable
     package mutating func noTaggedFields() {
         bytes.append(0)
     }

@@ -1,6 +1,7 @@
 /// A primitive that stands in the protocol's arrays.
 package protocol WireElement: Sendable {
-    static func read(_ bytes: RawSpan, at cursor: inout ByteCursor, flexible: Bool) throws(ProtocolDecodingError) -> Self
+    static func read(_ bytes: RawSpan, at cursor: inout ByteCursor, flexible: Bool) throws(ProtocolDecodingError)
+        -> Self
     func write(to writer: inout ByteWriter, flexible: Bool)
 }
 

@@ -171,7 +171,8 @@ struct SwiftEmitter {
                     $0.emitWrite(field, to: "writer")
                 } otherwise: {
                     guard !field.isIgnorable else { return nil }
-                    return "writer.refuseUnlessDefault(self.\(field.swiftName) == \($0.defaultLiteral(field)), \"\(name).\(field.name)\")"
+                    return
+                        "writer.refuseUnlessDefault(self.\(field.swiftName) == \($0.defaultLiteral(field)), \"\(name).\(field.name)\")"
                 }
             }
             $0.emitIfFlexible { $0.emitTagWrites(fields.filter { $0.tag != nil }) }

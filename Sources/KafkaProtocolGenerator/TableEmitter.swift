@@ -48,7 +48,8 @@ enum TableEmitter {
         for row in rows {
             text += "    package static let \(camelCase(row.name)) = ErrorCode(rawValue: \(row.code))\n"
         }
-        text += "\n    /// The protocol's name, such as `NOT_LEADER_OR_FOLLOWER`; nil for a code that it does not define.\n"
+        text +=
+            "\n    /// The protocol's name, such as `NOT_LEADER_OR_FOLLOWER`; nil for a code that it does not define.\n"
         text += "    package var name: String? {\n        switch rawValue {\n"
         for row in rows {
             text += "        case \(row.code): \"\(row.name)\"\n"
@@ -56,7 +57,8 @@ enum TableEmitter {
         text += "        default: nil\n        }\n    }\n"
         text += "\n    /// Whether the same request may succeed later.\n"
         text += "    package var isRetriable: Bool {\n        switch rawValue {\n        case "
-        text += rows.filter { $0.reactions.contains("retriable") }.map { "\($0.code)" }.joined(separator: ",\n            ")
+        text += rows.filter { $0.reactions.contains("retriable") }.map { "\($0.code)" }.joined(
+            separator: ",\n            ")
         text += ":\n            true\n        default: false\n        }\n    }\n"
         text += "\n    /// Whether a client should refresh its metadata before it tries again.\n"
         text += "    package var asksForMetadata: Bool {\n        switch rawValue {\n        case "

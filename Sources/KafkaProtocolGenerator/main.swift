@@ -41,7 +41,7 @@ do {
     let folder = root.appendingPathComponent(generated)
     try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
     let present = try FileManager.default.contentsOfDirectory(atPath: folder.path)
-    let stale = present.filter { files["\(generated)/\($0)"] == nil }
+    let stale = present.filter { $0.hasSuffix(".swift") && files["\(generated)/\($0)"] == nil }
     var different: [String] = stale.map { "\(generated)/\($0)" }
     for (path, content) in files {
         let url = root.appendingPathComponent(path)

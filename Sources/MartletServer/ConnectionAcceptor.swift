@@ -40,12 +40,14 @@ final class ConnectionAcceptor: Sendable {
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
             .childChannelOption(
-                .writeBufferWaterMark, value: ChannelOptions.Types.WriteBufferWaterMark(low: limit / 2, high: limit))
+                .writeBufferWaterMark, value: ChannelOptions.Types.WriteBufferWaterMark(low: limit / 2, high: limit)
+            )
             // The level-triggered loop comes back when there is more; a second read each time would mostly find nothing.
             .childChannelOption(.maxMessagesPerRead, value: 1)
             // Beyond 128 KB malloc would map and unmap memory for each buffer.
             .childChannelOption(
-                .recvAllocator, value: AdaptiveRecvByteBufferAllocator(minimum: 2048, initial: 8192, maximum: 65536))
+                .recvAllocator, value: AdaptiveRecvByteBufferAllocator(minimum: 2048, initial: 8192, maximum: 65536)
+            )
             .childChannelInitializer { [self] channel in
                 accept(channel, listener: listener.name)
             }

@@ -32,6 +32,9 @@ final class ConnectionHandler: ChannelInboundHandler, ReplySink {
     /// Nothing is read while the client owes us the reading of its replies.
     private var isPaused = false
     private var isClosing = false
+    /// As the channel tells it; asking the channel for each frame would cost more than the frame's header.
+    private var isWritable = true
+    private let limits: BrokerLimits
     private var lastActivity: NIODeadline
 
     init(loop: BrokerLoop, listener: String, id: UInt64, onClose: @escaping @Sendable () -> Void) {
@@ -39,6 +42,7 @@ final class ConnectionHandler: ChannelInboundHandler, ReplySink {
         self.listener = listener
         self.id = id
         self.onClose = onClose
+        limits = loop.broker.limits
         lastActivity = .now()
     }
 
@@ -92,10 +96,10 @@ final class ConnectionHandler: ChannelInboundHandler, ReplySink {
         var isHeld = false
         while !isPaused, buffer.readableBytes >= 4 {
             let length = Int(buffer.getInteger(at: buffer.readerIndex, as: Int32.self)!)
-            guard length >= ConnectionHandler.smallestFrame, length <= loop.broker.limits.requestBytes else {
+            guard length >= ConnectionHandler.smallestFrame, length <= limits.requestBytes else {
                 loop.metrics.frameRefused()
                 connection.close(
-                    because: "a frame of \(length) bytes; socket.request.max.bytes is \(loop.broker.limits.requestBytes)")
+                    because: "a frame of \(length) bytes; socket.request.max.bytes is \(limits.requestBytes)")
                 return
             }
             guard buffer.readableBytes >= 4 + length else { break }
@@ -158,6 +162,7 @@ final class ConnectionHandler: ChannelInboundHandler, ReplySink {
     }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
+        isWritable = context.channel.isWritable
         resumeIfPossible()
     }
 
@@ -165,7 +170,7 @@ final class ConnectionHandler: ChannelInboundHandler, ReplySink {
 
     var unsentBytes: Int {
         // The high water mark is `queued.max.response.bytes`.
-        context?.channel.isWritable ?? true ? 0 : loop.broker.limits.queuedResponseBytes
+        isWritable ? 0 : limits.queuedResponseBytes
     }
 
     func send(_ replies: ReplyBuffer) {

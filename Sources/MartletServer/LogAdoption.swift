@@ -14,10 +14,13 @@ enum LogAdoption {
         for (topic, names) in byTopic.sorted(by: { $0.key < $1.key }) {
             // Kafka's metadata log stands beside the topics and is none.
             guard TopicName.objection(to: topic) == nil, topic != "__cluster_metadata" else { continue }
+            // A start that was interrupted got this far.
+            guard controller.image.topic(named: topic) == nil else { continue }
             let partitions = names.map(\.partition).sorted()
             guard partitions == Array(0..<Int32(partitions.count)) else {
                 logger.warning(
-                    "log.not-adopted", metadata: ["topic": "\(topic)", "reason": "partitions are missing: \(partitions)"])
+                    "log.not-adopted",
+                    metadata: ["topic": "\(topic)", "reason": "partitions are missing: \(partitions)"])
                 continue
             }
             let id = try logs.topicId(of: names[0]).flatMap { Uuid(bytes: $0) } ?? Uuid.random()

@@ -60,6 +60,9 @@ package final class Node: Service {
         do {
             try await serve(broker, acceptor, maintenance, admin)
         } catch {
+            maintenance.stop()
+            broker.quiesce()
+            try broker.close()
             try await group.shutdownGracefully()
             throw error
         }
@@ -83,7 +86,8 @@ package final class Node: Service {
             do {
                 listener.port = try await acceptor.listen(on: listener, configuration: configuration)
             } catch let error as IOError {
-                throw BrokerStartError("cannot listen on \(listener.host):\(listener.port): \(error)")
+                throw BrokerStartError(
+                    "cannot listen on \(listener.host):\(listener.port): \(String(cString: strerror(error.errnoCode)))")
             }
             bound.append(listener)
             advertise(listener, broker)
@@ -101,7 +105,8 @@ package final class Node: Service {
             logger.info(
                 "node.ready",
                 metadata: [
-                    "listener": "\(listener.name)://\(listener.host):\(listener.port)", "node.id": "\(configuration.nodeId)",
+                    "listener": "\(listener.name)://\(listener.host):\(listener.port)",
+                    "node.id": "\(configuration.nodeId)",
                     "cluster.id": "\(broker.controller.image.clusterId)", "data": "\(configuration.dataDirectory)",
                 ])
         }
@@ -155,7 +160,6 @@ package final class Node: Service {
         }
         do {
             let before = try MetaProperties.existing(in: path, fileSystem)
-            let isNew = !FileManager.default.fileExists(atPath: path + "/" + Node.metadataFile)
             let store = try SQLiteMetadataStore(path: path + "/" + Node.metadataFile)
             let controller = try ClusterController(
                 store: store, registration: BrokerRegistration(nodeId: nodeId, host: "", port: -1, rack: nil),
@@ -180,7 +184,10 @@ package final class Node: Service {
                         "cut.bytes": "\(entry.cutBytes)",
                     ])
             }
-            if isNew { try LogAdoption.adopt(logs, into: controller, nodeId: nodeId, logger) }
+            if controller.isNew {
+                try LogAdoption.adopt(logs, into: controller, nodeId: nodeId, logger)
+                try controller.establish()
+            }
             return try Broker(
                 Broker.Parts(
                     configuration: configuration, controller: controller, logs: logs, clock: clock, logger: logger))

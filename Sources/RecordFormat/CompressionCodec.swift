@@ -21,7 +21,7 @@ package enum CompressionCodec: Int8, CaseIterable, Sendable {
     package var levels: ClosedRange<Int>? {
         switch self {
         case .none, .snappy: nil
-        case .gzip: 1...9
+        case .gzip: -1...9  // -1, the topic's default, leaves it to zlib.
         case .lz4: 1...17
         case .zstd: -131_072...22
         }

@@ -132,7 +132,13 @@ package struct RecordBatchHeader: Equatable, Sendable {
 extension RecordBatchHeader {
     /// The header of the batch that fills `bytes`, after checking magic, length and checksum.
     package static func verified(_ bytes: UnsafeRawBufferPointer) throws(RecordFormatError) -> RecordBatchHeader {
-        guard let header = RecordBatchHeader(bytes) else { throw .invalidLength }
+        guard let header = RecordBatchHeader(bytes) else {
+            // A message of an older format has its magic in the same place and may be shorter than this header.
+            if bytes.count > 16, bytes[16] < currentMagic {
+                throw .unsupportedMagic(Int8(bytes[16]))
+            }
+            throw .invalidLength
+        }
         guard header.magic == currentMagic else { throw .unsupportedMagic(header.magic) }
         guard header.batchLength >= Int32(byteCount - lengthOverhead), header.totalLength == bytes.count else {
             throw .invalidLength

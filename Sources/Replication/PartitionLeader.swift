@@ -19,9 +19,15 @@ package final class PartitionLeader: Sendable {
     private let waitsForSync = Atomic<Bool>(true)
     /// Whether `flush.messages` or `flush.ms` may ask for a sync.
     private let hasFlushPolicy = Atomic<Bool>(false)
-    private let waiters = Mutex<[PartitionWaiter]>([])
+    private let waiting = Mutex(Waiting())
     /// Read without the lock, so that moving the watermark costs nothing when nobody waits.
     private let waiterCount = Atomic<Int>(0)
+
+    private struct Waiting: Sendable {
+        var waiters: [PartitionWaiter] = []
+        /// The log went offline or away; for good.
+        var hasFailed = false
+    }
 
     package init(
         topic: String, partition: Int32, log: Log, ordinal: Int, leaderEpoch: Int32, groupCommit: GroupCommit
@@ -69,33 +75,52 @@ package final class PartitionLeader: Sendable {
         }
     }
 
+    /// Asks for a sync if `flush.ms` wants one by now.
+    package func flushIfDue(now: Int64) {
+        if hasFlushPolicy.load(ordering: .relaxed), log.wantsSync(now: now) {
+            groupCommit.request(log, upTo: log.endOffset)
+        }
+    }
+
     /// After a sync: everything below the offset is on stable storage.
     package func synchronized(to offset: Int64) {
         advance(to: offset)
     }
 
-    /// The log went offline: nothing that waits on it will come.
+    /// The log went offline or away: nothing that waits on it will come, now or later.
     package func failed() {
-        let woken = takeWaiters { _ in true }
+        let woken = waiting.withLock { waiting in
+            waiting.hasFailed = true
+            defer { waiting.waiters.removeAll() }
+            waiterCount.store(0, ordering: .sequentiallyConsistent)
+            return waiting.waiters
+        }
         for waiter in woken { waiter.listener.wake(waiter, failed: true) }
     }
 
     // MARK: Waiting
 
-    /// Registers the waiter unless its offset is reached already. Returns whether it waits.
-    package func wait(_ waiter: PartitionWaiter) -> Bool {
-        let registered = waiters.withLock { waiters in
-            waiters.append(waiter)
+    package enum WaitOutcome: Sendable {
+        /// The waiter will be woken.
+        case waiting
+        /// There is nothing to wait for.
+        case reached
+        /// What it would wait for will not come.
+        case failed
+    }
+
+    /// Registers the waiter, unless its offset is reached already or never will be.
+    package func wait(_ waiter: PartitionWaiter) -> WaitOutcome {
+        waiting.withLock { waiting in
+            if waiting.hasFailed { return .failed }
+            waiting.waiters.append(waiter)
             // Sequentially consistent on both sides: either this sees the new watermark, or `advance` sees the waiter.
-            waiterCount.store(waiters.count, ordering: .sequentiallyConsistent)
-            if watermark.load(ordering: .sequentiallyConsistent) >= waiter.offset {
-                waiters.removeLast()
-                waiterCount.store(waiters.count, ordering: .sequentiallyConsistent)
-                return false
-            }
-            return true
+            waiterCount.store(waiting.waiters.count, ordering: .sequentiallyConsistent)
+            guard watermark.load(ordering: .sequentiallyConsistent) >= waiter.offset else { return .waiting }
+            waiting.waiters.removeLast()
+            waiterCount.store(waiting.waiters.count, ordering: .sequentiallyConsistent)
+            return .reached
         }
-        return registered
     }
 
     /// Forgets what a connection's slot waited for.
@@ -120,15 +145,20 @@ package final class PartitionLeader: Sendable {
     }
 
     private func takeWaiters(_ isWanted: (PartitionWaiter) -> Bool) -> [PartitionWaiter] {
-        waiters.withLock { waiters in
+        waiting.withLock { waiting in
             var taken: [PartitionWaiter] = []
-            waiters.removeAll { waiter in
+            waiting.waiters.removeAll { waiter in
                 guard isWanted(waiter) else { return false }
                 taken.append(waiter)
                 return true
             }
-            waiterCount.store(waiters.count, ordering: .sequentiallyConsistent)
+            waiterCount.store(waiting.waiters.count, ordering: .sequentiallyConsistent)
             return taken
         }
     }
+}
+
+extension PartitionLeader {
+    /// How many wait here, for tests and diagnosis.
+    package var waiterTotal: Int { waiting.withLock { $0.waiters.count } }
 }

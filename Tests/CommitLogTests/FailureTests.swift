@@ -41,6 +41,58 @@ import Testing
         #expect(log.lastStableOffset == 1)
     }
 
+    /// A roll that finds no room, at any of its steps, leaves the old segment in use.
+    @Test(arguments: [
+        (FileSystemError.Operation.write, ".index"), (.write, ".timeindex"), (.write, ".snapshot"),
+        (.write, ".txnindex"), (.open, ".snapshot"), (.open, ".index"), (.open, ".timeindex"), (.open, ".log"),
+    ])
+    func aFullDiskAtARollIsSurvived(operation: FileSystemError.Operation, suffix: String) throws {
+        let configuration = Fixture.configuration(segmentBytes: 600)
+        let log = try Fixture.open(disk, configuration)
+        log.append([
+            Fixture.batch(["t"], producerId: 9, epoch: 0, sequence: 0, transactional: true),
+            EndTransactionMarker(outcome: .abort, coordinatorEpoch: 0).batch(
+                producerId: 9, producerEpoch: 0, timestamp: 1000),
+        ])
+        disk.inject(.init(operation, pathSuffix: suffix, code: ENOSPC))
+        var refusals = 0
+        var sequence: Int32 = 0
+        while sequence < 30 {
+            if case .refused(let refusal)? = log.append([batch(sequence, "\(sequence)")]).first {
+                #expect(refusal == .diskFull)
+                refusals += 1
+                #expect(refusals < 3)
+            } else {
+                sequence += 1
+            }
+        }
+        #expect(refusals == 1 && !log.health.isOffline)
+        let values = (0..<30).map(String.init)
+        #expect(try log.values(from: 2) == values)
+        try log.close(now: 1000)
+        let reopened = try Fixture.open(disk, configuration)
+        #expect(try reopened.values(from: 2) == values)
+        for offset in Int64(0)..<32 {
+            #expect(try reopened.read(from: offset, maxBytes: 1, minOneBatch: true).firstBatchBaseOffset == offset)
+        }
+        #expect(reopened.abortedTransactions(from: 0, to: .max).count == 1)
+    }
+
+    @Test func retentionNeedsNoSpace() throws {
+        var configuration = Fixture.configuration(segmentBytes: 200)
+        configuration.retentionMilliseconds = 0
+        let log = try Fixture.open(disk, configuration)
+        for index in Int32(0)..<10 { log.append([batch(index)]) }
+        log.updateHighWatermark(10)
+        disk.inject(.init(.open, code: ENOSPC, times: .max))
+        disk.inject(.init(.write, code: ENOSPC, times: .max))
+        #expect(try log.applyRetention(now: 1 << 40).deletedSegments > 3)
+        #expect(!log.health.isOffline)
+        disk.clearFaults()
+        #expect(log.append([batch(10)]) == [.appended(baseOffset: 10, logAppendTime: -1)])
+        #expect(try log.values(from: log.startOffset).count == Int(log.endOffset - log.startOffset))
+    }
+
     @Test func aFailedWriteEndsTheDirectory() throws {
         let log = try Fixture.open(disk)
         log.append([batch(0)])

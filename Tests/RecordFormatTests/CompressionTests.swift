@@ -52,7 +52,9 @@ struct Seeded: RandomNumberGenerator {
             #expect(throws: CompressionError.levelOutOfRange) {
                 try compress(bytes, codec, level: levels.upperBound + 1)
             }
-            #expect(try decompress(try compress(bytes, codec, level: levels.upperBound), codec) == bytes)
+            for level in [levels.lowerBound, levels.upperBound] {
+                #expect(try decompress(try compress(bytes, codec, level: level), codec) == bytes)
+            }
         }
     }
 

@@ -66,6 +66,8 @@ import Testing
             var bytes = try batch()
             bytes[16] = magic
             #expect(rejection(bytes)?.reason == reason)
+            // A whole message of formats 0 and 1 may be shorter than a batch's header.
+            if magic < 2 { #expect(rejection(Array(bytes[..<34]))?.reason == reason) }
         }
     }
 

@@ -28,6 +28,8 @@ final class GroupShard: Sendable {
         var appends: [UInt64: AppendToken] = [:]
         /// Counts the machines, so that what belongs to one that failed does not reach the next.
         var incarnation: Int32 = 0
+        /// An append of this machine failed; it waits to be replaced.
+        var hasFailed = false
         var wakeAt: Int64?
         var isStopped = false
     }
@@ -80,7 +82,8 @@ final class GroupShard: Sendable {
 
     // MARK: Loading
 
-    /// Reads the partition's log. On the control thread.
+    /// Reads the partition's log. On the control thread, like the changes of topics, so that none is missed between
+    /// the image that is taken here and the next.
     func load() {
         var machine = GroupShard.machine(broker)
         do {
@@ -102,6 +105,7 @@ final class GroupShard: Sendable {
             guard !state.isStopped else { return }
             state.machine = loaded
             state.incarnation += 1
+            state.hasFailed = false
             state.appends.removeAll()
             state.machine.topicsChanged(image, now: now, into: &state.actions)
             state.machine.finishLoading(now: now, into: &state.actions)
@@ -126,7 +130,8 @@ final class GroupShard: Sendable {
                     header.totalLength >= RecordBatchHeader.byteCount, header.totalLength <= count - position
                 {
                     let batch = UnsafeRawBufferPointer(rebasing: memory[position..<position + header.totalLength])
-                    if !header.isControl {
+                    // A transaction's offsets count only once it is committed, which this build cannot tell yet.
+                    if !header.isControl && !header.isTransactional {
                         for record in try reader.records(of: batch) {
                             if let key = record.key { try machine.replay(key: key, value: record.value) }
                         }
@@ -163,6 +168,8 @@ final class GroupShard: Sendable {
     }
 
     private func append(_ records: [CoordinatorRecord], _ token: AppendToken, _ incarnation: Int32) {
+        // After an append that failed, none of the same machine may reach the log: it would lack what came before.
+        guard state.withLock({ $0.incarnation == incarnation && !$0.hasFailed }) else { return }
         let now = now
         var builder = RecordBatchBuilder()
         for record in records { builder.append(key: record.key, value: record.value, timestamp: now) }
@@ -183,7 +190,11 @@ final class GroupShard: Sendable {
                 offset: baseOffset + Int64(records.count), listener: self, connection: token.rawValue,
                 slot: UInt64(incarnation), index: 0)
             state.withLock { $0.appends[token.rawValue] = token }
-            if !leader.wait(waiter) { appended(waiter, error: nil) }
+            switch leader.wait(waiter) {
+            case .waiting: break
+            case .reached: appended(waiter, error: nil)
+            case .failed: appended(waiter, error: .kafkaStorageError)
+            }
         case .refused(let refusal):
             finish(token, incarnation, error: ErrorCode(refusal))
         case .duplicate, .pending:
@@ -192,14 +203,19 @@ final class GroupShard: Sendable {
     }
 
     private func appended(_ waiter: PartitionWaiter, error: ErrorCode?) {
-        guard let token = state.withLock({ $0.appends.removeValue(forKey: waiter.connection) }) else { return }
-        finish(token, Int32(waiter.slot), error: error)
+        // Every machine counts its appends from the beginning: what an earlier one waited for is not this one's.
+        let token = state.withLock { state -> AppendToken? in
+            guard state.incarnation == Int32(waiter.slot) else { return nil }
+            return state.appends.removeValue(forKey: waiter.connection)
+        }
+        if let token { finish(token, Int32(waiter.slot), error: error) }
     }
 
     private func finish(_ token: AppendToken, _ incarnation: Int32, error: ErrorCode?) {
         let now = now
         let needsReload = state.withLock { state -> Bool in
             guard state.incarnation == incarnation else { return false }
+            if error != nil { state.hasFailed = true }
             state.machine.appended(token, error: error, now: now, into: &state.actions)
             return error != nil && !state.isStopped
         }

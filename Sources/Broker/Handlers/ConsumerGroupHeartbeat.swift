@@ -5,7 +5,9 @@ import KafkaProtocol
 enum ConsumerGroupHeartbeatHandler: RequestHandler {
     typealias Request = ConsumerGroupHeartbeatRequest
 
-    static func handle(_ request: ConsumerGroupHeartbeatRequest, _ context: RequestContext) -> HandlerOutcome<ConsumerGroupHeartbeatResponse> {
+    static func handle(_ request: ConsumerGroupHeartbeatRequest, _ context: RequestContext) -> HandlerOutcome<
+        ConsumerGroupHeartbeatResponse
+    > {
         context.toGroup(request.groupId, .consumerGroupHeartbeat(request)) { response in
             guard case .consumerGroupHeartbeat(let response) = response else { return nil }
             return response

@@ -18,7 +18,10 @@ enum DescribeTopicPartitionsHandler: RequestHandler {
             if names.first == cursor.topicName { firstPartition = max(0, Int(cursor.partitionIndex)) }
         }
         var room = max(
-            1, min(Int(request.responsePartitionLimit), context.broker.configuration.int("max.request.partition.size.limit")))
+            1,
+            min(
+                Int(request.responsePartitionLimit),
+                context.broker.configuration.int("max.request.partition.size.limit")))
         for name in names {
             guard room > 0 else {
                 response.nextCursor = cursor(name, 0)
@@ -27,7 +30,8 @@ enum DescribeTopicPartitionsHandler: RequestHandler {
             var entry = DescribeTopicPartitionsResponse.DescribeTopicPartitionsResponseTopic()
             entry.name = name
             guard let topic = image.topic(named: name) else {
-                let code = TopicName.objection(to: name) == nil ? ErrorCode.unknownTopicOrPartition : .invalidTopicException
+                let code =
+                    TopicName.objection(to: name) == nil ? ErrorCode.unknownTopicOrPartition : .invalidTopicException
                 entry.errorCode = code.rawValue
                 response.topics.append(entry)
                 continue

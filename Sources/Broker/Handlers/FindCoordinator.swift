@@ -15,10 +15,16 @@ enum FindCoordinatorHandler: RequestHandler {
         guard request.keyType == groupKey, !context.broker.groups.isReady else {
             return .reply(respond(to: request, version: version, listener: listener, context.broker))
         }
-        return context.onControlThread { broker in
+        let ticket = context.laterReply(FindCoordinatorResponse.self)
+        let broker = context.broker
+        broker.control.enqueue {
             broker.topicService.createAutomatically(InternalTopic.consumerOffsets)
-            return respond(to: request, version: version, listener: listener, broker)
+            // Behind the loading of the new partitions, so that the client's next request finds its group served.
+            broker.control.enqueue {
+                ticket.complete(respond(to: request, version: version, listener: listener, broker))
+            }
         }
+        return .later
     }
 
     private static func respond(

@@ -5,7 +5,9 @@ import KafkaProtocol
 enum OffsetCommitHandler: RequestHandler {
     typealias Request = OffsetCommitRequest
 
-    static func handle(_ request: OffsetCommitRequest, _ context: RequestContext) -> HandlerOutcome<OffsetCommitResponse> {
+    static func handle(_ request: OffsetCommitRequest, _ context: RequestContext) -> HandlerOutcome<
+        OffsetCommitResponse
+    > {
         context.toGroup(request.groupId, .offsetCommit(request)) { response in
             guard case .offsetCommit(let response) = response else { return nil }
             return response

@@ -5,7 +5,9 @@ import KafkaProtocol
 enum OffsetDeleteHandler: RequestHandler {
     typealias Request = OffsetDeleteRequest
 
-    static func handle(_ request: OffsetDeleteRequest, _ context: RequestContext) -> HandlerOutcome<OffsetDeleteResponse> {
+    static func handle(_ request: OffsetDeleteRequest, _ context: RequestContext) -> HandlerOutcome<
+        OffsetDeleteResponse
+    > {
         context.toGroup(request.groupId, .offsetDelete(request)) { response in
             guard case .offsetDelete(let response) = response else { return nil }
             return response

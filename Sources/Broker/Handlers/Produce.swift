@@ -14,7 +14,8 @@ enum ProduceHandler {
     /// A batch that passed its checks, before the whole request is known to be well-formed.
     struct Staged {
         var append: PendingAppend
-        var leader: PartitionLeader
+        /// Kept alive by the loop's topic table, which does not change while a request is handled.
+        unowned(unsafe) var leader: PartitionLeader
         /// Where in the reply the partition's outcome stands.
         var position: Int
         var index: Int32

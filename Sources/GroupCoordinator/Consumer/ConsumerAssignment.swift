@@ -16,7 +16,8 @@ extension ConsumerGroup {
         }
         let hasNewMetadata = writeSubscriptionMetadata(environment.topics, &effects)
         if force || hasNewMatches || hasNewMetadata || groupEpoch == 0 {
-            write(records.groupEpoch(groupEpoch + 1), &effects)
+            // No group lives to see the last epoch; a damaged log may claim it.
+            write(records.groupEpoch(groupEpoch == .max ? groupEpoch : groupEpoch + 1), &effects)
         }
     }
 

@@ -14,10 +14,16 @@ enum OffsetExpirationRule: Equatable {
         if let expireTimestamp = offset.expireTimestamp { return now >= expireTimestamp }
         switch self {
         case .never: return false
-        case .sinceCommit: return now - offset.commitTimestamp >= retentionMs
+        case .sinceCommit: return Self.age(offset.commitTimestamp, now) >= retentionMs
         // A commit from outside may be younger than the moment when the last member left.
-        case .since(let timestamp): return now - max(timestamp, offset.commitTimestamp) >= retentionMs
+        case .since(let timestamp): return Self.age(max(timestamp, offset.commitTimestamp), now) >= retentionMs
         }
+    }
+
+    /// Timestamps come from the log and may be anything.
+    private static func age(_ timestamp: Int64, _ now: Int64) -> Int64 {
+        let (age, overflow) = now.subtractingReportingOverflow(timestamp)
+        return overflow ? .max : age
     }
 }
 

@@ -100,8 +100,8 @@ package final class BrokerConnection: Sendable {
         _ request: Request, version: Int16, timeout: Duration
     ) async throws(ClientError) -> Request.Response {
         let frame = try RequestFrame.encode(request, version: version, clientId: options.clientId)
-        let reply = await withCheckedContinuation { continuation in
-            let promise = ReplyPromise(continuation)
+        let promise = ReplyPromise()
+        let reply = await promise.wait {
             let outbound = OutboundRequest(
                 frame: ByteBuffer(bytes: frame), timeout: TimeAmount(timeout), reply: promise)
             channel.writeAndFlush(outbound).whenFailure { [address] error in

@@ -1,0 +1,93 @@
+import BrokerTestSupport
+import ClusterMetadata
+import CommitLog
+import Configuration
+import KafkaProtocol
+import Testing
+
+@testable import Broker
+
+@Suite struct TopicServiceTests {
+    private func produce(_ fixture: BrokerFixture, _ value: String) throws {
+        let client = fixture.connect()
+        client.send(try Batch.produce("t", [(0, Batch.of([value]))]), version: 9)
+        fixture.run { client.received.count > 0 }
+        let (_, response) = try #require(try client.reply(ProduceResponse.self, version: 9))
+        #expect(response.responses[0].partitionResponses[0].errorCode == 0)
+    }
+
+    private func read(_ fixture: BrokerFixture) throws -> [String] {
+        let client = fixture.connect()
+        client.send(Batch.fetch("t", offset: 0), version: 11)
+        fixture.run { client.received.count > 0 }
+        return try Batch.values(try #require(try client.reply(FetchResponse.self, version: 11)).1)
+    }
+
+    @Test("a topic that was deleted and made again is another topic, also when the node stopped in between")
+    func recreated() throws {
+        let disk = SimulatedFileSystem(seed: 3)
+        let store = MemoryMetadataStore()
+        let fixture = try BrokerFixture(fileSystem: disk, store: store)
+        try fixture.createTopic("t")
+        try produce(fixture, "old")
+        // The metadata is gone, the files are not: what a crash in the middle of a deletion leaves behind.
+        try fixture.broker.controller.deleteTopic(named: "t")
+        fixture.broker.quiesce()
+        try fixture.broker.close()
+
+        disk.restartProcess()
+        let again = try BrokerFixture(fileSystem: disk, store: store)
+        #expect(again.broker.topics.topic(named: "t") == nil)
+        try again.createTopic("t")
+        #expect(try read(again).isEmpty)
+        try produce(again, "new")
+        #expect(try read(again) == ["new"])
+    }
+
+    @Test(
+        "what was acknowledged is there after a crash of the machine, in order; what was not may be, whole or not at all"
+    )
+    func crash() throws {
+        for seed in UInt64(1)...20 {
+            let disk = SimulatedFileSystem(seed: seed)
+            let store = MemoryMetadataStore()
+            let fixture = try BrokerFixture(fileSystem: disk, store: store)
+            try fixture.createTopic("t", ["segment.bytes": "300"])
+            disk.crash(atOperation: disk.operationCount + Int(seed) * 7)
+            var acknowledged: [String] = []
+            for number in 0..<40 {
+                let client = fixture.connect()
+                client.send(try Batch.produce("t", [(0, Batch.of(["\(number)"]))]), version: 9)
+                fixture.run { client.received.count > 0 }
+                let (_, response) = try #require(try client.reply(ProduceResponse.self, version: 9))
+                if response.responses[0].partitionResponses[0].errorCode == 0 { acknowledged.append("\(number)") }
+            }
+            #expect(disk.hasCrashed && acknowledged.count < 40, "seed \(seed)")
+            fixture.broker.quiesce()
+
+            disk.restart()
+            let again = try BrokerFixture(fileSystem: disk, store: store)
+            let found = try (0..<10).reduce(into: [String]()) { values, _ in
+                let client = again.connect()
+                client.send(Batch.fetch("t", offset: Int64(values.count)), version: 11)
+                again.run { client.received.count > 0 }
+                values += try Batch.values(try #require(try client.reply(FetchResponse.self, version: 11)).1)
+            }
+            #expect(Array(found.prefix(acknowledged.count)) == acknowledged, "seed \(seed)")
+            #expect(found.count <= acknowledged.count + 1, "seed \(seed): \(found.count) of \(acknowledged.count)")
+        }
+    }
+
+    @Test("changed configurations reach the data path")
+    func configuration() throws {
+        let fixture = try BrokerFixture()
+        var topic = try fixture.createTopic("t")
+        try topic.configuration.set("max.message.bytes", to: "10", in: TopicConfigurations.byName)
+        try fixture.broker.topicService.update(topic)
+        let client = fixture.connect()
+        client.send(try Batch.produce("t", [(0, Batch.of(["a"]))]), version: 9)
+        fixture.run { client.received.count > 0 }
+        let (_, response) = try #require(try client.reply(ProduceResponse.self, version: 9))
+        #expect(response.responses[0].partitionResponses[0].errorCode == ErrorCode.messageTooLarge.rawValue)
+    }
+}
