@@ -130,6 +130,13 @@ import Testing
             let rest = try await joined
             #expect(Set(again).union(rest) == Set((0..<5).map { TopicPartition("t", $0) }))
             #expect(Set([again.count, rest.count]) == [2, 3])
+
+            // One of them is the leader, which sees that the topic has grown.
+            let unchanged = [try await first.mustDivideAgain(), try await second.mustDivideAgain()]
+            #expect(unchanged == [false, false])
+            try await Administrator(cluster: cluster).createPartitions("t", count: 7)
+            let seen = [try await first.mustDivideAgain(), try await second.mustDivideAgain()]
+            #expect(seen.filter(\.self).count == 1)
             try await first.leave()
             try await second.leave()
             await other.close()

@@ -51,7 +51,10 @@ package final class BrokerConnection: Sendable {
             return BrokerConnection(address: address, channel: channel, options: options, versions: table)
         } catch {
             channel.close(promise: nil)
-            throw error
+            guard error.code == .timedOut || error.code == .connectionLost else { throw error }
+            throw ClientError(
+                error.code, "\(address) took the connection but does not answer",
+                nextStep: "check that a Kafka broker without TLS listens there")
         }
     }
 
