@@ -143,6 +143,24 @@ import Testing
         }
     }
 
+    @Test(.timeLimit(.minutes(1))) func aRefusedBatchDoesNotStopTheNextOnes() async throws {
+        try await withCluster { cluster in
+            _ = try await Administrator(cluster: cluster).createTopic(
+                "t", partitions: 1, replicationFactor: 1, configuration: [("max.message.bytes", "1000")])
+            let producer = Producer(cluster: cluster)
+            for length in [10, 5000, 20] {
+                try await producer.send([
+                    ProducerRecord(topic: "t", value: [UInt8](repeating: 0x61, count: length), timestamp: 1)
+                ])
+                await producer.flush()
+            }
+            let report = await producer.report
+            #expect(report.acknowledged == 2)
+            #expect(report.failed == 1)
+            #expect(report.failure?.protocolCode == .messageTooLarge)
+        }
+    }
+
     @Test(.timeLimit(.minutes(1))) func errorsAreTyped() async throws {
         try await withCluster { cluster in
             let error = await #expect(throws: ClientError.self) { try await cluster.topic("missing") }
