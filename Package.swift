@@ -88,6 +88,7 @@ let package = Package(
             name: "RecordFormatTests", dependencies: ["CChecksum", "RecordFormat"], swiftSettings: swiftSettings),
         .testTarget(
             name: "CommitLogTests", dependencies: ["CommitLog", "RecordFormat"], swiftSettings: swiftSettings),
+        .testTarget(name: "TidyTests", swiftSettings: swiftSettings),
         .testTarget(name: "ConfigurationTests", dependencies: ["Configuration"], swiftSettings: swiftSettings),
         .testTarget(
             name: "ClusterMetadataTests", dependencies: ["ClusterMetadata", "Configuration", "KafkaProtocol"],
@@ -113,7 +114,9 @@ let package = Package(
             path: "Tests/BrokerTestSupport", swiftSettings: swiftSettings),
         .testTarget(
             name: "BrokerTests",
-            dependencies: ["BrokerTestSupport", "Broker", "CommitLog", "Configuration", "KafkaProtocol", "MartletServer"],
+            dependencies: [
+                "BrokerTestSupport", "Broker", "CommitLog", "Configuration", "KafkaProtocol", "MartletServer",
+            ],
             swiftSettings: swiftSettings),
 
         // Instructions and allocations of the hot paths; `scripts/benchmark-micro` holds them to their thresholds.

@@ -3,6 +3,8 @@ import Configuration
 /// The limits that the data path looks at, read from the configuration once.
 package struct BrokerLimits: Sendable {
     package let requestBytes: Int
+    /// Of all connections together.
+    package let incompleteRequestBytes: Int
     package let queuedRequests: Int
     package let queuedResponseBytes: Int
     package let fetchBytes: Int
@@ -13,6 +15,8 @@ package struct BrokerLimits: Sendable {
 
     init(_ configuration: BrokerConfiguration) {
         requestBytes = configuration.int("socket.request.max.bytes")
+        let incomplete = configuration.int("queued.max.request.bytes")
+        incompleteRequestBytes = incomplete < 0 ? Int.max : incomplete
         queuedRequests = configuration.int("queued.max.requests")
         queuedResponseBytes = configuration.int("queued.max.response.bytes")
         fetchBytes = configuration.int("fetch.max.bytes")

@@ -56,6 +56,13 @@ package final class LoopMetrics: Sendable {
         errors.withLock { $0[ErrorKey(api: api.rawValue, code: code.rawValue), default: 0] += 1 }
     }
 
+    /// The errors in a reply; from any thread.
+    func countErrors(of response: some ProtocolResponse, _ api: ApiKey) {
+        response.forEachErrorCode { code in
+            if code != ErrorCode.none.rawValue { failed(api, ErrorCode(rawValue: code)) }
+        }
+    }
+
     func received(bytes: Int, records: Int) {
         totals.add(UInt64(bytes), at: Total.bytesIn.rawValue)
         totals.add(UInt64(records), at: Total.recordsIn.rawValue)

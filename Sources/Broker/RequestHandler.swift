@@ -60,6 +60,7 @@ struct ReplyTicket<Response: ProtocolResponse>: Sendable {
     func complete(_ response: Response) {
         var buffer = ReplyBuffer()
         RequestDispatcher.encode(response, apiKey, version, correlationId, into: &buffer)
+        loop.metrics.countErrors(of: response, apiKey)
         let finished = buffer
         let deliver: @Sendable () -> Void = { [self] in
             loop.beginTick()

@@ -63,6 +63,7 @@ enum SupportedApis {
             // for the metadata of all topics in a flexible version.
             guard case .reply(let response) = Handler.handle(request, context) else { return }
             context.loop.metrics.immediate(context.apiKey, error: .none)
+            context.loop.metrics.countErrors(of: response, context.apiKey)
             context.connection.reply { buffer in
                 RequestDispatcher.encode(
                     response, context.apiKey, context.version, context.correlationId, into: &buffer)

@@ -59,6 +59,10 @@ package enum BrokerConfigurations {
             "queued.max.requests", .positiveInt, default: "500",
             "Requests of one connection that may wait for their reply before no more is read from it."),
         broker(
+            "queued.max.request.bytes", .long(-1...Int64.max), default: "1073741824",
+            departure: "Kafka's is -1, no limit; then clients that begin large requests could fill the memory.",
+            "Bytes of requests that have not come whole, of all connections; -1 for no limit."),
+        broker(
             "queued.max.response.bytes", .positiveLong, default: "8388608", departure: "Martlet's own.",
             "Bytes of replies that one connection may leave unread before no more is read from it."),
         broker(

@@ -8,6 +8,13 @@ package protocol WireStructure: Sendable, Equatable {
 
     /// Writes the struct. Fields that `version` lacks are left out; see `ByteWriter.unsupportedField`.
     func encode(to writer: inout ByteWriter, version: Int16)
+
+    /// Calls `body` with every error code in a response, NONE included, wherever in it they stand.
+    func forEachErrorCode(_ body: (Int16) -> Void)
+}
+
+extension WireStructure {
+    package func forEachErrorCode(_ body: (Int16) -> Void) {}
 }
 
 package protocol ProtocolMessage: WireStructure {

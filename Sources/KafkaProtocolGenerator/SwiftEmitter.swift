@@ -74,6 +74,32 @@ struct SwiftEmitter {
         emitDecoder(fields)
         line()
         emitEncoder(name, fields)
+        if message.kind == .response { emitErrorCodes(fields) }
+    }
+
+    // MARK: Error codes
+
+    /// Responses can be asked for the errors that they carry, wherever in them, for metrics.
+    private mutating func emitErrorCodes(_ fields: [Field]) {
+        let carrying = fields.filter { carriesErrors($0) }
+        guard !carrying.isEmpty else { return }
+        line()
+        block("package func forEachErrorCode(_ body: (Int16) -> Void)") {
+            for field in carrying {
+                if field.name == "ErrorCode" {
+                    $0.line("body(self.\(field.swiftName))")
+                } else {
+                    let optional = $0.isOptional(field) ? " ?? []" : ""
+                    $0.line("for element in self.\(field.swiftName)\(optional) { element.forEachErrorCode(body) }")
+                }
+            }
+        }
+    }
+
+    private func carriesErrors(_ field: Field) -> Bool {
+        if field.name == "ErrorCode" { return true }
+        guard case .array(.structure(let name)) = field.type else { return false }
+        return message.structs.first { $0.name == name }!.fields.contains { carriesErrors($0) }
     }
 
     // MARK: Decoding

@@ -10,6 +10,7 @@ final class ConnectionAcceptor: Sendable {
     private let group: MultiThreadedEventLoopGroup
     private let broker: Broker
     private let loops: [ObjectIdentifier: BrokerLoop]
+    private let incomplete: IncompleteRequests
     private let nextId = Atomic<UInt64>(1)
     private let state = Mutex(State())
 
@@ -23,6 +24,7 @@ final class ConnectionAcceptor: Sendable {
     init(group: MultiThreadedEventLoopGroup, broker: Broker) {
         self.group = group
         self.broker = broker
+        incomplete = IncompleteRequests(limit: broker.limits.incompleteRequestBytes)
         var loops: [ObjectIdentifier: BrokerLoop] = [:]
         for eventLoop in group.makeIterator() {
             loops[ObjectIdentifier(eventLoop)] = BrokerLoop(broker: broker, port: NIOEventLoopPort(eventLoop))
@@ -70,7 +72,9 @@ final class ConnectionAcceptor: Sendable {
         }
         let id = nextId.wrappingAdd(1, ordering: .relaxed).oldValue
         return channel.eventLoop.makeCompletedFuture {
-            let handler = ConnectionHandler(loop: loop, listener: listener, id: id) { [self] in release(address) }
+            let handler = ConnectionHandler(loop: loop, listener: listener, id: id, incomplete: incomplete) {
+                [self] in release(address)
+            }
             try channel.pipeline.syncOperations.addHandler(handler)
         }
     }

@@ -15,6 +15,8 @@ final class ConnectionHandler: ChannelInboundHandler, ReplySink {
     private static let sendfileThreshold = 32 << 10
     /// What is reserved at first for a frame that its client announced; the rest grows as it comes.
     private static let firstReservation = 1 << 20
+    /// From this size on an incomplete frame is counted.
+    private static let countedFrom = 128 << 10
     /// API key, version and correlation id.
     private static let smallestFrame = 8
 
@@ -26,6 +28,9 @@ final class ConnectionHandler: ChannelInboundHandler, ReplySink {
     private var context: ChannelHandlerContext?
     /// The beginning of a frame whose end has not come.
     private var partial: ByteBuffer?
+    /// What of `partial` is counted in `incomplete`.
+    private var countedBytes = 0
+    private let incomplete: IncompleteRequests
     /// Buffers whose bytes are used until the tick ends.
     private var held: [ByteBuffer] = []
     private var output = ByteBuffer()
@@ -37,10 +42,14 @@ final class ConnectionHandler: ChannelInboundHandler, ReplySink {
     private let limits: BrokerLimits
     private var lastActivity: NIODeadline
 
-    init(loop: BrokerLoop, listener: String, id: UInt64, onClose: @escaping @Sendable () -> Void) {
+    init(
+        loop: BrokerLoop, listener: String, id: UInt64, incomplete: IncompleteRequests,
+        onClose: @escaping @Sendable () -> Void
+    ) {
         self.loop = loop
         self.listener = listener
         self.id = id
+        self.incomplete = incomplete
         self.onClose = onClose
         limits = loop.broker.limits
         lastActivity = .now()
@@ -63,6 +72,7 @@ final class ConnectionHandler: ChannelInboundHandler, ReplySink {
         connection.didClose()
         loop.metrics.connectionClosed()
         partial = nil
+        count(0)
         onClose()
     }
 
@@ -89,6 +99,23 @@ final class ConnectionHandler: ChannelInboundHandler, ReplySink {
             buffer = waiting
         }
         parse(buffer)
+        // Small rests come and go with every read; only what grows is worth counting.
+        let waiting = partial?.readableBytes ?? 0
+        if waiting > ConnectionHandler.countedFrom || countedBytes > 0 { count(waiting) }
+    }
+
+    private func count(_ bytes: Int) {
+        if incomplete.change(from: countedBytes, to: bytes) {
+            countedBytes = bytes
+        } else {
+            countedBytes = 0
+            partial = nil
+            loop.metrics.frameRefused()
+            connection.close(
+                because:
+                    "queued.max.request.bytes is \(limits.incompleteRequestBytes), and requests that have not come "
+                    + "whole take that much")
+        }
     }
 
     private func parse(_ received: ByteBuffer) {

@@ -51,7 +51,9 @@ package final class BrokerFixture {
 
     /// Makes a topic without going through a request.
     @discardableResult
-    package func createTopic(_ name: String, partitions: Int32 = 1, _ configuration: [String: String] = [:]) throws -> TopicMetadata {
+    package func createTopic(_ name: String, partitions: Int32 = 1, _ configuration: [String: String] = [:]) throws
+        -> TopicMetadata
+    {
         var topic = NewTopic(name: name, partitionCount: partitions, replicationFactor: 1)
         topic.configuration = configuration.map { ($0.key, $0.value) }
         return try broker.topicService.create(topic)
@@ -191,7 +193,9 @@ package final class ManualSink: ReplySink {
     }
 
     /// Takes the next reply that arrived, as what it answers.
-    package func reply<Response: ProtocolResponse>(_ type: Response.Type, version: Int16) throws -> (correlationId: Int32, Response)? {
+    package func reply<Response: ProtocolResponse>(_ type: Response.Type, version: Int16) throws -> (
+        correlationId: Int32, Response
+    )? {
         guard received.count >= 4 else { return nil }
         let length = Int(received[..<4].reduce(Int32(0)) { $0 << 8 | Int32($1) })
         guard received.count >= 4 + length else { return nil }
@@ -242,7 +246,9 @@ package enum Batch {
         return try builder.build()
     }
 
-    package static func produce(_ topic: String, _ batches: [(partition: Int32, bytes: [UInt8])], acks: Int16 = -1) -> ProduceRequest {
+    package static func produce(_ topic: String, _ batches: [(partition: Int32, bytes: [UInt8])], acks: Int16 = -1)
+        -> ProduceRequest
+    {
         var request = ProduceRequest()
         request.acks = acks
         request.timeoutMs = 1000
@@ -258,7 +264,9 @@ package enum Batch {
         return request
     }
 
-    package static func fetch(_ topic: String, offset: Int64, partition: Int32 = 0, wait: Int32 = 0, minBytes: Int32 = 1) -> FetchRequest {
+    package static func fetch(
+        _ topic: String, offset: Int64, partition: Int32 = 0, wait: Int32 = 0, minBytes: Int32 = 1
+    ) -> FetchRequest {
         var request = FetchRequest()
         request.maxWaitMs = wait
         request.minBytes = minBytes

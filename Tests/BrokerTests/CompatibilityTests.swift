@@ -9,7 +9,8 @@ import Testing
     func table() throws {
         let path = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
             .deletingLastPathComponent().appendingPathComponent("COMPATIBILITY.md")
-        let rows = try String(contentsOf: path, encoding: .utf8).split(separator: "\n").compactMap { line -> [String]? in
+        let rows = try String(contentsOf: path, encoding: .utf8).split(separator: "\n").compactMap {
+            line -> [String]? in
             let cells = line.split(separator: "|").map { $0.trimmingCharacters(in: .whitespaces) }
             return cells.count >= 3 && Int(cells[0]) != nil ? Array(cells[..<3]) : nil
         }

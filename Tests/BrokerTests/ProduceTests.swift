@@ -7,7 +7,8 @@ import Testing
 @testable import Broker
 
 @Suite struct ProduceTests {
-    private func outcome(_ response: ProduceResponse, _ partition: Int = 0) -> ProduceResponse.PartitionProduceResponse {
+    private func outcome(_ response: ProduceResponse, _ partition: Int = 0) -> ProduceResponse.PartitionProduceResponse
+    {
         response.responses[0].partitionResponses[partition]
     }
 
@@ -22,7 +23,8 @@ import Testing
             if version >= 13 { request.topicData[0].name = "" }
             let id = client.send(request, version: Int16(version))
             fixture.run()
-            let (correlationId, response) = try #require(try client.reply(ProduceResponse.self, version: Int16(version)))
+            let (correlationId, response) = try #require(
+                try client.reply(ProduceResponse.self, version: Int16(version)))
             #expect(correlationId == id)
             #expect(outcome(response).errorCode == 0 && outcome(response).baseOffset == expected)
             if version >= 13 { #expect(response.responses[0].topicId == topic.id) }
@@ -138,7 +140,8 @@ import Testing
         func code(_ request: ProduceRequest) throws -> ErrorCode {
             client.send(request, version: 9)
             fixture.run { client.received.count > 0 }
-            return ErrorCode(rawValue: outcome(try #require(try client.reply(ProduceResponse.self, version: 9)).1).errorCode)
+            return ErrorCode(
+                rawValue: outcome(try #require(try client.reply(ProduceResponse.self, version: 9)).1).errorCode)
         }
         var damaged = try Batch.of(["a"])
         damaged[40] ^= 1

@@ -55,6 +55,7 @@ class Broker:
         self.process = None
         self.runs = []
         self.limits = None
+        self.arguments = []
         self.allowed_errors = []
         self.unexpected_exits = []
 
@@ -76,6 +77,7 @@ class Broker:
         command = [BINARY, "server", "--data", str(self.data), "--listen", self.bootstrap]
         for name, value in settings.items():
             command += ["--set", f"{name}={value}"]
+        command += self.arguments
         with open(log, "wb") as output:
             self.process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, preexec_fn=self.limits)

@@ -12,7 +12,7 @@ import lz4.frame
 import pytest
 import snappy
 import zstandard
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, ConfigResource
 
 import wire
 from clients import CLIENTS, Message, consume, produce
@@ -320,7 +320,8 @@ def captured_frames(make_broker):
     admin.list_topics(timeout=10)
     admin.list_consumer_groups().result(10)
     admin.describe_consumer_groups(["fuzz-classic"])["fuzz-classic"].result(10)
-    admin.describe_configs([confluent_kafka.admin.ConfigResource("topic", "fuzz-confluent")]).popitem()[1].result(10)
+    resource = ConfigResource("topic", "fuzz-confluent")
+    admin.describe_configs([resource])[resource].result(10)
     proxy.close()
     return broker, list(proxy.frames)
 

@@ -68,4 +68,8 @@ package struct AddOffsetsToTxnResponse: ProtocolResponse {
             writer.noTaggedFields()
         }
     }
+
+    package func forEachErrorCode(_ body: (Int16) -> Void) {
+        body(self.errorCode)
+    }
 }

@@ -219,6 +219,10 @@ package struct AddPartitionsToTxnResponse: ProtocolResponse {
         }
     }
 
+    package func forEachErrorCode(_ body: (Int16) -> Void) {
+        body(self.errorCode)
+    }
+
     package struct AddPartitionsToTxnResult: WireStructure {
         package var transactionalId: String = ""
         package var topicResults: [AddPartitionsToTxnTopicResult] = []

@@ -88,4 +88,8 @@ package struct AddRaftVoterResponse: ProtocolResponse {
         writer.nullableString(self.errorMessage, flexible: true)
         writer.noTaggedFields()
     }
+
+    package func forEachErrorCode(_ body: (Int16) -> Void) {
+        body(self.errorCode)
+    }
 }

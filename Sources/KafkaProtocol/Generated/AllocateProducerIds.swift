@@ -58,4 +58,8 @@ package struct AllocateProducerIdsResponse: ProtocolResponse {
         writer.write(self.producerIdLen)
         writer.noTaggedFields()
     }
+
+    package func forEachErrorCode(_ body: (Int16) -> Void) {
+        body(self.errorCode)
+    }
 }

@@ -149,6 +149,10 @@ package struct AlterClientQuotasResponse: ProtocolResponse {
         }
     }
 
+    package func forEachErrorCode(_ body: (Int16) -> Void) {
+        for element in self.entries { element.forEachErrorCode(body) }
+    }
+
     package struct EntryData: WireStructure {
         package var errorCode: Int16 = 0
         package var errorMessage: String? = ""
@@ -176,6 +180,10 @@ package struct AlterClientQuotasResponse: ProtocolResponse {
             if version >= 1 {
                 writer.noTaggedFields()
             }
+        }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            body(self.errorCode)
         }
     }
 

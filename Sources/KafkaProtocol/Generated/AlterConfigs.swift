@@ -122,6 +122,10 @@ package struct AlterConfigsResponse: ProtocolResponse {
         }
     }
 
+    package func forEachErrorCode(_ body: (Int16) -> Void) {
+        for element in self.responses { element.forEachErrorCode(body) }
+    }
+
     package struct AlterConfigsResourceResponse: WireStructure {
         package var errorCode: Int16 = 0
         package var errorMessage: String? = ""
@@ -152,6 +156,10 @@ package struct AlterConfigsResponse: ProtocolResponse {
             if version >= 2 {
                 writer.noTaggedFields()
             }
+        }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            body(self.errorCode)
         }
     }
 }

@@ -175,6 +175,11 @@ package struct AlterPartitionResponse: ProtocolResponse {
         writer.noTaggedFields()
     }
 
+    package func forEachErrorCode(_ body: (Int16) -> Void) {
+        body(self.errorCode)
+        for element in self.topics { element.forEachErrorCode(body) }
+    }
+
     package struct TopicData: WireStructure {
         package var topicName: String = ""
         package var topicId: Uuid = Uuid.zero
@@ -204,6 +209,10 @@ package struct AlterPartitionResponse: ProtocolResponse {
             }
             writer.structures(self.partitions, flexible: true, version: version)
             writer.noTaggedFields()
+        }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            for element in self.partitions { element.forEachErrorCode(body) }
         }
     }
 
@@ -244,6 +253,10 @@ package struct AlterPartitionResponse: ProtocolResponse {
             }
             writer.write(self.partitionEpoch)
             writer.noTaggedFields()
+        }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            body(self.errorCode)
         }
     }
 }

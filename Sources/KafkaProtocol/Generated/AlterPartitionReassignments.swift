@@ -117,6 +117,11 @@ package struct AlterPartitionReassignmentsResponse: ProtocolResponse {
         writer.noTaggedFields()
     }
 
+    package func forEachErrorCode(_ body: (Int16) -> Void) {
+        body(self.errorCode)
+        for element in self.responses { element.forEachErrorCode(body) }
+    }
+
     package struct ReassignableTopicResponse: WireStructure {
         package var name: String = ""
         package var partitions: [ReassignablePartitionResponse] = []
@@ -135,6 +140,10 @@ package struct AlterPartitionReassignmentsResponse: ProtocolResponse {
             writer.string(self.name, flexible: true)
             writer.structures(self.partitions, flexible: true, version: version)
             writer.noTaggedFields()
+        }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            for element in self.partitions { element.forEachErrorCode(body) }
         }
     }
 
@@ -159,6 +168,10 @@ package struct AlterPartitionReassignmentsResponse: ProtocolResponse {
             writer.write(self.errorCode)
             writer.nullableString(self.errorMessage, flexible: true)
             writer.noTaggedFields()
+        }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            body(self.errorCode)
         }
     }
 }

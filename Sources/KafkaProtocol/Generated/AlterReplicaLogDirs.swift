@@ -116,6 +116,10 @@ package struct AlterReplicaLogDirsResponse: ProtocolResponse {
         }
     }
 
+    package func forEachErrorCode(_ body: (Int16) -> Void) {
+        for element in self.results { element.forEachErrorCode(body) }
+    }
+
     package struct AlterReplicaLogDirTopicResult: WireStructure {
         package var topicName: String = ""
         package var partitions: [AlterReplicaLogDirPartitionResult] = []
@@ -141,6 +145,10 @@ package struct AlterReplicaLogDirsResponse: ProtocolResponse {
                 writer.noTaggedFields()
             }
         }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            for element in self.partitions { element.forEachErrorCode(body) }
+        }
     }
 
     package struct AlterReplicaLogDirPartitionResult: WireStructure {
@@ -165,6 +173,10 @@ package struct AlterReplicaLogDirsResponse: ProtocolResponse {
             if version >= 2 {
                 writer.noTaggedFields()
             }
+        }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            body(self.errorCode)
         }
     }
 }

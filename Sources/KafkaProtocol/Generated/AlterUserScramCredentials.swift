@@ -104,6 +104,10 @@ package struct AlterUserScramCredentialsResponse: ProtocolResponse {
         writer.noTaggedFields()
     }
 
+    package func forEachErrorCode(_ body: (Int16) -> Void) {
+        for element in self.results { element.forEachErrorCode(body) }
+    }
+
     package struct AlterUserScramCredentialsResult: WireStructure {
         package var user: String = ""
         package var errorCode: Int16 = 0
@@ -125,6 +129,10 @@ package struct AlterUserScramCredentialsResponse: ProtocolResponse {
             writer.write(self.errorCode)
             writer.nullableString(self.errorMessage, flexible: true)
             writer.noTaggedFields()
+        }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            body(self.errorCode)
         }
     }
 }

@@ -119,6 +119,10 @@ package struct ApiVersionsResponse: ProtocolResponse {
         }
     }
 
+    package func forEachErrorCode(_ body: (Int16) -> Void) {
+        body(self.errorCode)
+    }
+
     package struct ApiVersion: WireStructure {
         package var apiKey: Int16 = 0
         package var minVersion: Int16 = 0

@@ -119,6 +119,11 @@ package struct AssignReplicasToDirsResponse: ProtocolResponse {
         writer.noTaggedFields()
     }
 
+    package func forEachErrorCode(_ body: (Int16) -> Void) {
+        body(self.errorCode)
+        for element in self.directories { element.forEachErrorCode(body) }
+    }
+
     package struct DirectoryData: WireStructure {
         package var id: Uuid = Uuid.zero
         package var topics: [TopicData] = []
@@ -137,6 +142,10 @@ package struct AssignReplicasToDirsResponse: ProtocolResponse {
             writer.write(self.id)
             writer.structures(self.topics, flexible: true, version: version)
             writer.noTaggedFields()
+        }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            for element in self.topics { element.forEachErrorCode(body) }
         }
     }
 
@@ -159,6 +168,10 @@ package struct AssignReplicasToDirsResponse: ProtocolResponse {
             writer.structures(self.partitions, flexible: true, version: version)
             writer.noTaggedFields()
         }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            for element in self.partitions { element.forEachErrorCode(body) }
+        }
     }
 
     package struct PartitionData: WireStructure {
@@ -179,6 +192,10 @@ package struct AssignReplicasToDirsResponse: ProtocolResponse {
             writer.write(self.partitionIndex)
             writer.write(self.errorCode)
             writer.noTaggedFields()
+        }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            body(self.errorCode)
         }
     }
 }

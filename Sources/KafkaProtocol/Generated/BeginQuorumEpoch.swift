@@ -204,6 +204,11 @@ package struct BeginQuorumEpochResponse: ProtocolResponse {
         }
     }
 
+    package func forEachErrorCode(_ body: (Int16) -> Void) {
+        body(self.errorCode)
+        for element in self.topics { element.forEachErrorCode(body) }
+    }
+
     package struct TopicData: WireStructure {
         package var topicName: String = ""
         package var partitions: [PartitionData] = []
@@ -228,6 +233,10 @@ package struct BeginQuorumEpochResponse: ProtocolResponse {
             if version >= 1 {
                 writer.noTaggedFields()
             }
+        }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            for element in self.partitions { element.forEachErrorCode(body) }
         }
     }
 
@@ -259,6 +268,10 @@ package struct BeginQuorumEpochResponse: ProtocolResponse {
             if version >= 1 {
                 writer.noTaggedFields()
             }
+        }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            body(self.errorCode)
         }
     }
 

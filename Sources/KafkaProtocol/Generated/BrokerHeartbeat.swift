@@ -85,4 +85,8 @@ package struct BrokerHeartbeatResponse: ProtocolResponse {
         writer.write(self.shouldShutDown)
         writer.noTaggedFields()
     }
+
+    package func forEachErrorCode(_ body: (Int16) -> Void) {
+        body(self.errorCode)
+    }
 }

@@ -141,4 +141,8 @@ package struct BrokerRegistrationResponse: ProtocolResponse {
         writer.write(self.brokerEpoch)
         writer.noTaggedFields()
     }
+
+    package func forEachErrorCode(_ body: (Int16) -> Void) {
+        body(self.errorCode)
+    }
 }

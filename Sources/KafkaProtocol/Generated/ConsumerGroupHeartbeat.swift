@@ -119,6 +119,10 @@ package struct ConsumerGroupHeartbeatResponse: ProtocolResponse {
         writer.noTaggedFields()
     }
 
+    package func forEachErrorCode(_ body: (Int16) -> Void) {
+        body(self.errorCode)
+    }
+
     package struct Assignment: WireStructure {
         package var topicPartitions: [TopicPartitions] = []
 

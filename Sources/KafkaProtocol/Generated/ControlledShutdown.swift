@@ -67,6 +67,10 @@ package struct ControlledShutdownResponse: ProtocolResponse {
         }
     }
 
+    package func forEachErrorCode(_ body: (Int16) -> Void) {
+        body(self.errorCode)
+    }
+
     package struct RemainingPartition: WireStructure {
         package var topicName: String = ""
         package var partitionIndex: Int32 = 0

@@ -115,4 +115,8 @@ package struct ControllerRegistrationResponse: ProtocolResponse {
         writer.nullableString(self.errorMessage, flexible: true)
         writer.noTaggedFields()
     }
+
+    package func forEachErrorCode(_ body: (Int16) -> Void) {
+        body(self.errorCode)
+    }
 }

@@ -104,6 +104,10 @@ package struct CreateAclsResponse: ProtocolResponse {
         }
     }
 
+    package func forEachErrorCode(_ body: (Int16) -> Void) {
+        for element in self.results { element.forEachErrorCode(body) }
+    }
+
     package struct AclCreationResult: WireStructure {
         package var errorCode: Int16 = 0
         package var errorMessage: String? = ""
@@ -128,6 +132,10 @@ package struct CreateAclsResponse: ProtocolResponse {
             if version >= 2 {
                 writer.noTaggedFields()
             }
+        }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            body(self.errorCode)
         }
     }
 }

@@ -122,6 +122,10 @@ package struct CreatePartitionsResponse: ProtocolResponse {
         }
     }
 
+    package func forEachErrorCode(_ body: (Int16) -> Void) {
+        for element in self.results { element.forEachErrorCode(body) }
+    }
+
     package struct CreatePartitionsTopicResult: WireStructure {
         package var name: String = ""
         package var errorCode: Int16 = 0
@@ -149,6 +153,10 @@ package struct CreatePartitionsResponse: ProtocolResponse {
             if version >= 2 {
                 writer.noTaggedFields()
             }
+        }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            body(self.errorCode)
         }
     }
 }

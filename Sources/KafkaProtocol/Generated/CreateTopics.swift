@@ -158,6 +158,10 @@ package struct CreateTopicsResponse: ProtocolResponse {
         }
     }
 
+    package func forEachErrorCode(_ body: (Int16) -> Void) {
+        for element in self.topics { element.forEachErrorCode(body) }
+    }
+
     package struct CreatableTopicResult: WireStructure {
         package var name: String = ""
         package var topicId: Uuid = Uuid.zero
@@ -228,6 +232,10 @@ package struct CreateTopicsResponse: ProtocolResponse {
                 }
                 writer.taggedFields(tagged)
             }
+        }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            body(self.errorCode)
         }
     }
 

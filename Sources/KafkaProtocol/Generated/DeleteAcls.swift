@@ -104,6 +104,10 @@ package struct DeleteAclsResponse: ProtocolResponse {
         }
     }
 
+    package func forEachErrorCode(_ body: (Int16) -> Void) {
+        for element in self.filterResults { element.forEachErrorCode(body) }
+    }
+
     package struct DeleteAclsFilterResult: WireStructure {
         package var errorCode: Int16 = 0
         package var errorMessage: String? = ""
@@ -131,6 +135,11 @@ package struct DeleteAclsResponse: ProtocolResponse {
             if version >= 2 {
                 writer.noTaggedFields()
             }
+        }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            body(self.errorCode)
+            for element in self.matchingAcls { element.forEachErrorCode(body) }
         }
     }
 
@@ -179,6 +188,10 @@ package struct DeleteAclsResponse: ProtocolResponse {
             if version >= 2 {
                 writer.noTaggedFields()
             }
+        }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            body(self.errorCode)
         }
     }
 }

@@ -62,6 +62,10 @@ package struct DeleteGroupsResponse: ProtocolResponse {
         }
     }
 
+    package func forEachErrorCode(_ body: (Int16) -> Void) {
+        for element in self.results { element.forEachErrorCode(body) }
+    }
+
     package struct DeletableGroupResult: WireStructure {
         package var groupId: String = ""
         package var errorCode: Int16 = 0
@@ -86,6 +90,10 @@ package struct DeleteGroupsResponse: ProtocolResponse {
             if version >= 2 {
                 writer.noTaggedFields()
             }
+        }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            body(self.errorCode)
         }
     }
 }

@@ -117,6 +117,10 @@ package struct DeleteRecordsResponse: ProtocolResponse {
         }
     }
 
+    package func forEachErrorCode(_ body: (Int16) -> Void) {
+        for element in self.topics { element.forEachErrorCode(body) }
+    }
+
     package struct DeleteRecordsTopicResult: WireStructure {
         package var name: String = ""
         package var partitions: [DeleteRecordsPartitionResult] = []
@@ -141,6 +145,10 @@ package struct DeleteRecordsResponse: ProtocolResponse {
             if version >= 2 {
                 writer.noTaggedFields()
             }
+        }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            for element in self.partitions { element.forEachErrorCode(body) }
         }
     }
 
@@ -169,6 +177,10 @@ package struct DeleteRecordsResponse: ProtocolResponse {
             if version >= 2 {
                 writer.noTaggedFields()
             }
+        }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            body(self.errorCode)
         }
     }
 }

@@ -89,6 +89,10 @@ package struct DeleteShareGroupStateResponse: ProtocolResponse {
         writer.noTaggedFields()
     }
 
+    package func forEachErrorCode(_ body: (Int16) -> Void) {
+        for element in self.results { element.forEachErrorCode(body) }
+    }
+
     package struct DeleteStateResult: WireStructure {
         package var topicId: Uuid = Uuid.zero
         package var partitions: [PartitionResult] = []
@@ -107,6 +111,10 @@ package struct DeleteShareGroupStateResponse: ProtocolResponse {
             writer.write(self.topicId)
             writer.structures(self.partitions, flexible: true, version: version)
             writer.noTaggedFields()
+        }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            for element in self.partitions { element.forEachErrorCode(body) }
         }
     }
 
@@ -131,6 +139,10 @@ package struct DeleteShareGroupStateResponse: ProtocolResponse {
             writer.write(self.errorCode)
             writer.nullableString(self.errorMessage, flexible: true)
             writer.noTaggedFields()
+        }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            body(self.errorCode)
         }
     }
 }

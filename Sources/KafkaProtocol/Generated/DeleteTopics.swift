@@ -117,6 +117,10 @@ package struct DeleteTopicsResponse: ProtocolResponse {
         }
     }
 
+    package func forEachErrorCode(_ body: (Int16) -> Void) {
+        for element in self.responses { element.forEachErrorCode(body) }
+    }
+
     package struct DeletableTopicResult: WireStructure {
         package var name: String? = ""
         package var topicId: Uuid = Uuid.zero
@@ -163,6 +167,10 @@ package struct DeleteTopicsResponse: ProtocolResponse {
             if version >= 4 {
                 writer.noTaggedFields()
             }
+        }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            body(self.errorCode)
         }
     }
 }

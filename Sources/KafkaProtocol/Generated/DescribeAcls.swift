@@ -86,6 +86,10 @@ package struct DescribeAclsResponse: ProtocolResponse {
         }
     }
 
+    package func forEachErrorCode(_ body: (Int16) -> Void) {
+        body(self.errorCode)
+    }
+
     package struct DescribeAclsResource: WireStructure {
         package var resourceType: Int8 = 0
         package var resourceName: String = ""

@@ -101,6 +101,10 @@ package struct DescribeClientQuotasResponse: ProtocolResponse {
         }
     }
 
+    package func forEachErrorCode(_ body: (Int16) -> Void) {
+        body(self.errorCode)
+    }
+
     package struct EntryData: WireStructure {
         package var entity: [EntityData] = []
         package var values: [ValueData] = []

@@ -92,6 +92,10 @@ package struct DescribeClusterResponse: ProtocolResponse {
         writer.noTaggedFields()
     }
 
+    package func forEachErrorCode(_ body: (Int16) -> Void) {
+        body(self.errorCode)
+    }
+
     package struct DescribeClusterBroker: WireStructure {
         package var brokerId: Int32 = 0
         package var host: String = ""

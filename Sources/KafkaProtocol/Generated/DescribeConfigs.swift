@@ -104,6 +104,10 @@ package struct DescribeConfigsResponse: ProtocolResponse {
         }
     }
 
+    package func forEachErrorCode(_ body: (Int16) -> Void) {
+        for element in self.results { element.forEachErrorCode(body) }
+    }
+
     package struct DescribeConfigsResult: WireStructure {
         package var errorCode: Int16 = 0
         package var errorMessage: String? = ""
@@ -137,6 +141,10 @@ package struct DescribeConfigsResponse: ProtocolResponse {
             if version >= 4 {
                 writer.noTaggedFields()
             }
+        }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            body(self.errorCode)
         }
     }
 

@@ -92,6 +92,10 @@ package struct DescribeDelegationTokenResponse: ProtocolResponse {
         }
     }
 
+    package func forEachErrorCode(_ body: (Int16) -> Void) {
+        body(self.errorCode)
+    }
+
     package struct DescribedDelegationToken: WireStructure {
         package var principalType: String = ""
         package var principalName: String = ""

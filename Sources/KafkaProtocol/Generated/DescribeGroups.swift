@@ -75,6 +75,10 @@ package struct DescribeGroupsResponse: ProtocolResponse {
         }
     }
 
+    package func forEachErrorCode(_ body: (Int16) -> Void) {
+        for element in self.groups { element.forEachErrorCode(body) }
+    }
+
     package struct DescribedGroup: WireStructure {
         package var errorCode: Int16 = 0
         package var errorMessage: String? = nil
@@ -129,6 +133,10 @@ package struct DescribeGroupsResponse: ProtocolResponse {
             if version >= 5 {
                 writer.noTaggedFields()
             }
+        }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            body(self.errorCode)
         }
     }
 

@@ -96,6 +96,11 @@ package struct DescribeLogDirsResponse: ProtocolResponse {
         }
     }
 
+    package func forEachErrorCode(_ body: (Int16) -> Void) {
+        body(self.errorCode)
+        for element in self.results { element.forEachErrorCode(body) }
+    }
+
     package struct DescribeLogDirsResult: WireStructure {
         package var errorCode: Int16 = 0
         package var logDir: String = ""
@@ -144,6 +149,10 @@ package struct DescribeLogDirsResponse: ProtocolResponse {
             if version >= 2 {
                 writer.noTaggedFields()
             }
+        }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            body(self.errorCode)
         }
     }
 

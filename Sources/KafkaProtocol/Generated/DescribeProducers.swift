@@ -71,6 +71,10 @@ package struct DescribeProducersResponse: ProtocolResponse {
         writer.noTaggedFields()
     }
 
+    package func forEachErrorCode(_ body: (Int16) -> Void) {
+        for element in self.topics { element.forEachErrorCode(body) }
+    }
+
     package struct TopicResponse: WireStructure {
         package var name: String = ""
         package var partitions: [PartitionResponse] = []
@@ -89,6 +93,10 @@ package struct DescribeProducersResponse: ProtocolResponse {
             writer.string(self.name, flexible: true)
             writer.structures(self.partitions, flexible: true, version: version)
             writer.noTaggedFields()
+        }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            for element in self.partitions { element.forEachErrorCode(body) }
         }
     }
 
@@ -116,6 +124,10 @@ package struct DescribeProducersResponse: ProtocolResponse {
             writer.nullableString(self.errorMessage, flexible: true)
             writer.structures(self.activeProducers, flexible: true, version: version)
             writer.noTaggedFields()
+        }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            body(self.errorCode)
         }
     }
 

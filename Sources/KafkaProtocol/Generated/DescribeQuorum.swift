@@ -105,6 +105,11 @@ package struct DescribeQuorumResponse: ProtocolResponse {
         writer.noTaggedFields()
     }
 
+    package func forEachErrorCode(_ body: (Int16) -> Void) {
+        body(self.errorCode)
+        for element in self.topics { element.forEachErrorCode(body) }
+    }
+
     package struct TopicData: WireStructure {
         package var topicName: String = ""
         package var partitions: [PartitionData] = []
@@ -123,6 +128,10 @@ package struct DescribeQuorumResponse: ProtocolResponse {
             writer.string(self.topicName, flexible: true)
             writer.structures(self.partitions, flexible: true, version: version)
             writer.noTaggedFields()
+        }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            for element in self.partitions { element.forEachErrorCode(body) }
         }
     }
 
@@ -166,6 +175,10 @@ package struct DescribeQuorumResponse: ProtocolResponse {
             writer.structures(self.currentVoters, flexible: true, version: version)
             writer.structures(self.observers, flexible: true, version: version)
             writer.noTaggedFields()
+        }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            body(self.errorCode)
         }
     }
 

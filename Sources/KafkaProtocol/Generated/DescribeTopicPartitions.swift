@@ -98,6 +98,10 @@ package struct DescribeTopicPartitionsResponse: ProtocolResponse {
         writer.noTaggedFields()
     }
 
+    package func forEachErrorCode(_ body: (Int16) -> Void) {
+        for element in self.topics { element.forEachErrorCode(body) }
+    }
+
     package struct DescribeTopicPartitionsResponseTopic: WireStructure {
         package var errorCode: Int16 = 0
         package var name: String? = ""
@@ -128,6 +132,11 @@ package struct DescribeTopicPartitionsResponse: ProtocolResponse {
             writer.structures(self.partitions, flexible: true, version: version)
             writer.write(self.topicAuthorizedOperations)
             writer.noTaggedFields()
+        }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            body(self.errorCode)
+            for element in self.partitions { element.forEachErrorCode(body) }
         }
     }
 
@@ -170,6 +179,10 @@ package struct DescribeTopicPartitionsResponse: ProtocolResponse {
             writer.nullableArray(self.lastKnownElr, flexible: true)
             writer.array(self.offlineReplicas, flexible: true)
             writer.noTaggedFields()
+        }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            body(self.errorCode)
         }
     }
 

@@ -50,6 +50,10 @@ package struct DescribeTransactionsResponse: ProtocolResponse {
         writer.noTaggedFields()
     }
 
+    package func forEachErrorCode(_ body: (Int16) -> Void) {
+        for element in self.transactionStates { element.forEachErrorCode(body) }
+    }
+
     package struct TransactionState: WireStructure {
         package var errorCode: Int16 = 0
         package var transactionalId: String = ""
@@ -86,6 +90,10 @@ package struct DescribeTransactionsResponse: ProtocolResponse {
             writer.write(self.producerEpoch)
             writer.structures(self.topics, flexible: true, version: version)
             writer.noTaggedFields()
+        }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            body(self.errorCode)
         }
     }
 

@@ -74,6 +74,11 @@ package struct DescribeUserScramCredentialsResponse: ProtocolResponse {
         writer.noTaggedFields()
     }
 
+    package func forEachErrorCode(_ body: (Int16) -> Void) {
+        body(self.errorCode)
+        for element in self.results { element.forEachErrorCode(body) }
+    }
+
     package struct DescribeUserScramCredentialsResult: WireStructure {
         package var user: String = ""
         package var errorCode: Int16 = 0
@@ -98,6 +103,10 @@ package struct DescribeUserScramCredentialsResponse: ProtocolResponse {
             writer.nullableString(self.errorMessage, flexible: true)
             writer.structures(self.credentialInfos, flexible: true, version: version)
             writer.noTaggedFields()
+        }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            body(self.errorCode)
         }
     }
 

@@ -110,6 +110,11 @@ package struct ElectLeadersResponse: ProtocolResponse {
         }
     }
 
+    package func forEachErrorCode(_ body: (Int16) -> Void) {
+        body(self.errorCode)
+        for element in self.replicaElectionResults { element.forEachErrorCode(body) }
+    }
+
     package struct ReplicaElectionResult: WireStructure {
         package var topic: String = ""
         package var partitionResult: [PartitionResult] = []
@@ -134,6 +139,10 @@ package struct ElectLeadersResponse: ProtocolResponse {
             if version >= 2 {
                 writer.noTaggedFields()
             }
+        }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            for element in self.partitionResult { element.forEachErrorCode(body) }
         }
     }
 
@@ -164,6 +173,10 @@ package struct ElectLeadersResponse: ProtocolResponse {
             if version >= 2 {
                 writer.noTaggedFields()
             }
+        }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            body(self.errorCode)
         }
     }
 }

@@ -243,6 +243,11 @@ package struct EndQuorumEpochResponse: ProtocolResponse {
         }
     }
 
+    package func forEachErrorCode(_ body: (Int16) -> Void) {
+        body(self.errorCode)
+        for element in self.topics { element.forEachErrorCode(body) }
+    }
+
     package struct TopicData: WireStructure {
         package var topicName: String = ""
         package var partitions: [PartitionData] = []
@@ -267,6 +272,10 @@ package struct EndQuorumEpochResponse: ProtocolResponse {
             if version >= 1 {
                 writer.noTaggedFields()
             }
+        }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            for element in self.partitions { element.forEachErrorCode(body) }
         }
     }
 
@@ -298,6 +307,10 @@ package struct EndQuorumEpochResponse: ProtocolResponse {
             if version >= 1 {
                 writer.noTaggedFields()
             }
+        }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            body(self.errorCode)
         }
     }
 

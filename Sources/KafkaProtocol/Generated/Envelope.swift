@@ -55,4 +55,8 @@ package struct EnvelopeResponse: ProtocolResponse {
         writer.write(self.errorCode)
         writer.noTaggedFields()
     }
+
+    package func forEachErrorCode(_ body: (Int16) -> Void) {
+        body(self.errorCode)
+    }
 }

@@ -360,6 +360,11 @@ package struct FetchResponse: ProtocolResponse {
         }
     }
 
+    package func forEachErrorCode(_ body: (Int16) -> Void) {
+        body(self.errorCode)
+        for element in self.responses { element.forEachErrorCode(body) }
+    }
+
     package struct FetchableTopicResponse: WireStructure {
         package var topic: String = ""
         package var topicId: Uuid = Uuid.zero
@@ -395,6 +400,10 @@ package struct FetchResponse: ProtocolResponse {
             if version >= 12 {
                 writer.noTaggedFields()
             }
+        }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            for element in self.partitions { element.forEachErrorCode(body) }
         }
     }
 
@@ -481,6 +490,10 @@ package struct FetchResponse: ProtocolResponse {
                 }
                 writer.taggedFields(tagged)
             }
+        }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            body(self.errorCode)
         }
     }
 

@@ -173,6 +173,11 @@ package struct FetchSnapshotResponse: ProtocolResponse {
         writer.taggedFields(tagged)
     }
 
+    package func forEachErrorCode(_ body: (Int16) -> Void) {
+        body(self.errorCode)
+        for element in self.topics { element.forEachErrorCode(body) }
+    }
+
     package struct TopicSnapshot: WireStructure {
         package var name: String = ""
         package var partitions: [PartitionSnapshot] = []
@@ -191,6 +196,10 @@ package struct FetchSnapshotResponse: ProtocolResponse {
             writer.string(self.name, flexible: true)
             writer.structures(self.partitions, flexible: true, version: version)
             writer.noTaggedFields()
+        }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            for element in self.partitions { element.forEachErrorCode(body) }
         }
     }
 
@@ -239,6 +248,10 @@ package struct FetchSnapshotResponse: ProtocolResponse {
                 tagged.append(0, field)
             }
             writer.taggedFields(tagged)
+        }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            body(self.errorCode)
         }
     }
 

@@ -139,6 +139,11 @@ package struct FindCoordinatorResponse: ProtocolResponse {
         }
     }
 
+    package func forEachErrorCode(_ body: (Int16) -> Void) {
+        body(self.errorCode)
+        for element in self.coordinators { element.forEachErrorCode(body) }
+    }
+
     package struct Coordinator: WireStructure {
         package var key: String = ""
         package var nodeId: Int32 = 0
@@ -209,6 +214,10 @@ package struct FindCoordinatorResponse: ProtocolResponse {
             if version >= 3 {
                 writer.noTaggedFields()
             }
+        }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            body(self.errorCode)
         }
     }
 }

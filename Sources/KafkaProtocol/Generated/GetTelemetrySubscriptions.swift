@@ -70,4 +70,8 @@ package struct GetTelemetrySubscriptionsResponse: ProtocolResponse {
         writer.array(self.requestedMetrics, flexible: true)
         writer.noTaggedFields()
     }
+
+    package func forEachErrorCode(_ body: (Int16) -> Void) {
+        body(self.errorCode)
+    }
 }

@@ -78,4 +78,8 @@ package struct HeartbeatResponse: ProtocolResponse {
             writer.noTaggedFields()
         }
     }
+
+    package func forEachErrorCode(_ body: (Int16) -> Void) {
+        body(self.errorCode)
+    }
 }

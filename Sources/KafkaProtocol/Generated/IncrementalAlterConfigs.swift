@@ -125,6 +125,10 @@ package struct IncrementalAlterConfigsResponse: ProtocolResponse {
         }
     }
 
+    package func forEachErrorCode(_ body: (Int16) -> Void) {
+        for element in self.responses { element.forEachErrorCode(body) }
+    }
+
     package struct AlterConfigsResourceResponse: WireStructure {
         package var errorCode: Int16 = 0
         package var errorMessage: String? = ""
@@ -155,6 +159,10 @@ package struct IncrementalAlterConfigsResponse: ProtocolResponse {
             if version >= 1 {
                 writer.noTaggedFields()
             }
+        }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            body(self.errorCode)
         }
     }
 }

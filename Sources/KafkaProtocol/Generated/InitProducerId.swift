@@ -122,4 +122,8 @@ package struct InitProducerIdResponse: ProtocolResponse {
             writer.noTaggedFields()
         }
     }
+
+    package func forEachErrorCode(_ body: (Int16) -> Void) {
+        body(self.errorCode)
+    }
 }

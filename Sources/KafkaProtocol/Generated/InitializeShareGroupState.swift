@@ -95,6 +95,10 @@ package struct InitializeShareGroupStateResponse: ProtocolResponse {
         writer.noTaggedFields()
     }
 
+    package func forEachErrorCode(_ body: (Int16) -> Void) {
+        for element in self.results { element.forEachErrorCode(body) }
+    }
+
     package struct InitializeStateResult: WireStructure {
         package var topicId: Uuid = Uuid.zero
         package var partitions: [PartitionResult] = []
@@ -113,6 +117,10 @@ package struct InitializeShareGroupStateResponse: ProtocolResponse {
             writer.write(self.topicId)
             writer.structures(self.partitions, flexible: true, version: version)
             writer.noTaggedFields()
+        }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            for element in self.partitions { element.forEachErrorCode(body) }
         }
     }
 
@@ -137,6 +145,10 @@ package struct InitializeShareGroupStateResponse: ProtocolResponse {
             writer.write(self.errorCode)
             writer.nullableString(self.errorMessage, flexible: true)
             writer.noTaggedFields()
+        }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            body(self.errorCode)
         }
     }
 }

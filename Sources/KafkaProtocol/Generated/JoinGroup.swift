@@ -167,6 +167,10 @@ package struct JoinGroupResponse: ProtocolResponse {
         }
     }
 
+    package func forEachErrorCode(_ body: (Int16) -> Void) {
+        body(self.errorCode)
+    }
+
     package struct JoinGroupResponseMember: WireStructure {
         package var memberId: String = ""
         package var groupInstanceId: String? = nil

@@ -281,6 +281,12 @@ package struct LeaderAndIsrResponse: ProtocolResponse {
         }
     }
 
+    package func forEachErrorCode(_ body: (Int16) -> Void) {
+        body(self.errorCode)
+        for element in self.partitionErrors { element.forEachErrorCode(body) }
+        for element in self.topics { element.forEachErrorCode(body) }
+    }
+
     package struct LeaderAndIsrPartitionError: WireStructure {
         package var topicName: String = ""
         package var partitionIndex: Int32 = 0
@@ -312,6 +318,10 @@ package struct LeaderAndIsrResponse: ProtocolResponse {
             if version >= 4 {
                 writer.noTaggedFields()
             }
+        }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            body(self.errorCode)
         }
     }
 
@@ -351,6 +361,10 @@ package struct LeaderAndIsrResponse: ProtocolResponse {
             if version >= 4 {
                 writer.noTaggedFields()
             }
+        }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            for element in self.partitionErrors { element.forEachErrorCode(body) }
         }
     }
 }

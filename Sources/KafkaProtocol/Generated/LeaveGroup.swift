@@ -139,6 +139,11 @@ package struct LeaveGroupResponse: ProtocolResponse {
         }
     }
 
+    package func forEachErrorCode(_ body: (Int16) -> Void) {
+        body(self.errorCode)
+        for element in self.members { element.forEachErrorCode(body) }
+    }
+
     package struct MemberResponse: WireStructure {
         package var memberId: String = ""
         package var groupInstanceId: String? = ""
@@ -184,6 +189,10 @@ package struct LeaveGroupResponse: ProtocolResponse {
             if version >= 4 {
                 writer.noTaggedFields()
             }
+        }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            body(self.errorCode)
         }
     }
 }

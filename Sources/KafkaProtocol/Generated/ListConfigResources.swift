@@ -59,6 +59,10 @@ package struct ListConfigResourcesResponse: ProtocolResponse {
         writer.noTaggedFields()
     }
 
+    package func forEachErrorCode(_ body: (Int16) -> Void) {
+        body(self.errorCode)
+    }
+
     package struct ConfigResource: WireStructure {
         package var resourceName: String = ""
         package var resourceType: Int8 = 16

@@ -84,6 +84,10 @@ package struct ListGroupsResponse: ProtocolResponse {
         }
     }
 
+    package func forEachErrorCode(_ body: (Int16) -> Void) {
+        body(self.errorCode)
+    }
+
     package struct ListedGroup: WireStructure {
         package var groupId: String = ""
         package var protocolType: String = ""

@@ -144,6 +144,10 @@ package struct ListOffsetsResponse: ProtocolResponse {
         }
     }
 
+    package func forEachErrorCode(_ body: (Int16) -> Void) {
+        for element in self.topics { element.forEachErrorCode(body) }
+    }
+
     package struct ListOffsetsTopicResponse: WireStructure {
         package var name: String = ""
         package var partitions: [ListOffsetsPartitionResponse] = []
@@ -168,6 +172,10 @@ package struct ListOffsetsResponse: ProtocolResponse {
             if version >= 6 {
                 writer.noTaggedFields()
             }
+        }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            for element in self.partitions { element.forEachErrorCode(body) }
         }
     }
 
@@ -208,6 +216,10 @@ package struct ListOffsetsResponse: ProtocolResponse {
             if version >= 6 {
                 writer.noTaggedFields()
             }
+        }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            body(self.errorCode)
         }
     }
 }

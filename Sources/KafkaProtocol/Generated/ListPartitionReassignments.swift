@@ -80,6 +80,10 @@ package struct ListPartitionReassignmentsResponse: ProtocolResponse {
         writer.noTaggedFields()
     }
 
+    package func forEachErrorCode(_ body: (Int16) -> Void) {
+        body(self.errorCode)
+    }
+
     package struct OngoingTopicReassignment: WireStructure {
         package var name: String = ""
         package var partitions: [OngoingPartitionReassignment] = []

@@ -77,6 +77,10 @@ package struct ListTransactionsResponse: ProtocolResponse {
         writer.noTaggedFields()
     }
 
+    package func forEachErrorCode(_ body: (Int16) -> Void) {
+        body(self.errorCode)
+    }
+
     package struct TransactionState: WireStructure {
         package var transactionalId: String = ""
         package var producerId: Int64 = 0

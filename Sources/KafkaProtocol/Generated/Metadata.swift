@@ -173,6 +173,11 @@ package struct MetadataResponse: ProtocolResponse {
         }
     }
 
+    package func forEachErrorCode(_ body: (Int16) -> Void) {
+        for element in self.topics { element.forEachErrorCode(body) }
+        body(self.errorCode)
+    }
+
     package struct MetadataResponseBroker: WireStructure {
         package var nodeId: Int32 = 0
         package var host: String = ""
@@ -269,6 +274,11 @@ package struct MetadataResponse: ProtocolResponse {
                 writer.noTaggedFields()
             }
         }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            body(self.errorCode)
+            for element in self.partitions { element.forEachErrorCode(body) }
+        }
     }
 
     package struct MetadataResponsePartition: WireStructure {
@@ -318,6 +328,10 @@ package struct MetadataResponse: ProtocolResponse {
             if version >= 9 {
                 writer.noTaggedFields()
             }
+        }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            body(self.errorCode)
         }
     }
 }

@@ -166,6 +166,10 @@ package struct OffsetCommitResponse: ProtocolResponse {
         }
     }
 
+    package func forEachErrorCode(_ body: (Int16) -> Void) {
+        for element in self.topics { element.forEachErrorCode(body) }
+    }
+
     package struct OffsetCommitResponseTopic: WireStructure {
         package var name: String = ""
         package var topicId: Uuid = Uuid.zero
@@ -202,6 +206,10 @@ package struct OffsetCommitResponse: ProtocolResponse {
                 writer.noTaggedFields()
             }
         }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            for element in self.partitions { element.forEachErrorCode(body) }
+        }
     }
 
     package struct OffsetCommitResponsePartition: WireStructure {
@@ -226,6 +234,10 @@ package struct OffsetCommitResponse: ProtocolResponse {
             if version >= 8 {
                 writer.noTaggedFields()
             }
+        }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            body(self.errorCode)
         }
     }
 }

@@ -87,6 +87,11 @@ package struct OffsetDeleteResponse: ProtocolResponse {
         writer.structures(self.topics, flexible: false, version: version)
     }
 
+    package func forEachErrorCode(_ body: (Int16) -> Void) {
+        body(self.errorCode)
+        for element in self.topics { element.forEachErrorCode(body) }
+    }
+
     package struct OffsetDeleteResponseTopic: WireStructure {
         package var name: String = ""
         package var partitions: [OffsetDeleteResponsePartition] = []
@@ -103,6 +108,10 @@ package struct OffsetDeleteResponse: ProtocolResponse {
         package func encode(to writer: inout ByteWriter, version: Int16) {
             writer.string(self.name, flexible: false)
             writer.structures(self.partitions, flexible: false, version: version)
+        }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            for element in self.partitions { element.forEachErrorCode(body) }
         }
     }
 
@@ -122,6 +131,10 @@ package struct OffsetDeleteResponse: ProtocolResponse {
         package func encode(to writer: inout ByteWriter, version: Int16) {
             writer.write(self.partitionIndex)
             writer.write(self.errorCode)
+        }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            body(self.errorCode)
         }
     }
 }

@@ -265,6 +265,12 @@ package struct OffsetFetchResponse: ProtocolResponse {
         }
     }
 
+    package func forEachErrorCode(_ body: (Int16) -> Void) {
+        for element in self.topics { element.forEachErrorCode(body) }
+        body(self.errorCode)
+        for element in self.groups { element.forEachErrorCode(body) }
+    }
+
     package struct OffsetFetchResponseTopic: WireStructure {
         package var name: String = ""
         package var partitions: [OffsetFetchResponsePartition] = []
@@ -301,6 +307,10 @@ package struct OffsetFetchResponse: ProtocolResponse {
             if version >= 6 {
                 writer.noTaggedFields()
             }
+        }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            for element in self.partitions { element.forEachErrorCode(body) }
         }
     }
 
@@ -366,6 +376,10 @@ package struct OffsetFetchResponse: ProtocolResponse {
                 writer.noTaggedFields()
             }
         }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            body(self.errorCode)
+        }
     }
 
     package struct OffsetFetchResponseGroup: WireStructure {
@@ -414,6 +428,11 @@ package struct OffsetFetchResponse: ProtocolResponse {
                 writer.noTaggedFields()
             }
         }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            for element in self.topics { element.forEachErrorCode(body) }
+            body(self.errorCode)
+        }
     }
 
     package struct OffsetFetchResponseTopics: WireStructure {
@@ -457,6 +476,10 @@ package struct OffsetFetchResponse: ProtocolResponse {
             if version >= 6 {
                 writer.noTaggedFields()
             }
+        }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            for element in self.partitions { element.forEachErrorCode(body) }
         }
     }
 
@@ -521,6 +544,10 @@ package struct OffsetFetchResponse: ProtocolResponse {
             if version >= 6 {
                 writer.noTaggedFields()
             }
+        }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            body(self.errorCode)
         }
     }
 }

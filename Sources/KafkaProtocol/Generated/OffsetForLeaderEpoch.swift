@@ -124,6 +124,10 @@ package struct OffsetForLeaderEpochResponse: ProtocolResponse {
         }
     }
 
+    package func forEachErrorCode(_ body: (Int16) -> Void) {
+        for element in self.topics { element.forEachErrorCode(body) }
+    }
+
     package struct OffsetForLeaderTopicResult: WireStructure {
         package var topic: String = ""
         package var partitions: [EpochEndOffset] = []
@@ -148,6 +152,10 @@ package struct OffsetForLeaderEpochResponse: ProtocolResponse {
             if version >= 4 {
                 writer.noTaggedFields()
             }
+        }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            for element in self.partitions { element.forEachErrorCode(body) }
         }
     }
 
@@ -179,6 +187,10 @@ package struct OffsetForLeaderEpochResponse: ProtocolResponse {
             if version >= 4 {
                 writer.noTaggedFields()
             }
+        }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            body(self.errorCode)
         }
     }
 }

@@ -151,6 +151,10 @@ package struct ProduceResponse: ProtocolResponse {
         }
     }
 
+    package func forEachErrorCode(_ body: (Int16) -> Void) {
+        for element in self.responses { element.forEachErrorCode(body) }
+    }
+
     package struct TopicProduceResponse: WireStructure {
         package var name: String = ""
         package var topicId: Uuid = Uuid.zero
@@ -186,6 +190,10 @@ package struct ProduceResponse: ProtocolResponse {
             if version >= 9 {
                 writer.noTaggedFields()
             }
+        }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            for element in self.partitionResponses { element.forEachErrorCode(body) }
         }
     }
 
@@ -255,6 +263,10 @@ package struct ProduceResponse: ProtocolResponse {
                 }
                 writer.taggedFields(tagged)
             }
+        }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            body(self.errorCode)
         }
     }
 

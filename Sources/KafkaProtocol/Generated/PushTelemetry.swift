@@ -61,4 +61,8 @@ package struct PushTelemetryResponse: ProtocolResponse {
         writer.write(self.errorCode)
         writer.noTaggedFields()
     }
+
+    package func forEachErrorCode(_ body: (Int16) -> Void) {
+        body(self.errorCode)
+    }
 }

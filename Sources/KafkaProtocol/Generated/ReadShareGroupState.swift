@@ -92,6 +92,10 @@ package struct ReadShareGroupStateResponse: ProtocolResponse {
         writer.noTaggedFields()
     }
 
+    package func forEachErrorCode(_ body: (Int16) -> Void) {
+        for element in self.results { element.forEachErrorCode(body) }
+    }
+
     package struct ReadStateResult: WireStructure {
         package var topicId: Uuid = Uuid.zero
         package var partitions: [PartitionResult] = []
@@ -110,6 +114,10 @@ package struct ReadShareGroupStateResponse: ProtocolResponse {
             writer.write(self.topicId)
             writer.structures(self.partitions, flexible: true, version: version)
             writer.noTaggedFields()
+        }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            for element in self.partitions { element.forEachErrorCode(body) }
         }
     }
 
@@ -143,6 +151,10 @@ package struct ReadShareGroupStateResponse: ProtocolResponse {
             writer.write(self.startOffset)
             writer.structures(self.stateBatches, flexible: true, version: version)
             writer.noTaggedFields()
+        }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            body(self.errorCode)
         }
     }
 

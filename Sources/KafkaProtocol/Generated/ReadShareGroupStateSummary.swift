@@ -92,6 +92,10 @@ package struct ReadShareGroupStateSummaryResponse: ProtocolResponse {
         writer.noTaggedFields()
     }
 
+    package func forEachErrorCode(_ body: (Int16) -> Void) {
+        for element in self.results { element.forEachErrorCode(body) }
+    }
+
     package struct ReadStateSummaryResult: WireStructure {
         package var topicId: Uuid = Uuid.zero
         package var partitions: [PartitionResult] = []
@@ -110,6 +114,10 @@ package struct ReadShareGroupStateSummaryResponse: ProtocolResponse {
             writer.write(self.topicId)
             writer.structures(self.partitions, flexible: true, version: version)
             writer.noTaggedFields()
+        }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            for element in self.partitions { element.forEachErrorCode(body) }
         }
     }
 
@@ -140,6 +148,10 @@ package struct ReadShareGroupStateSummaryResponse: ProtocolResponse {
             writer.write(self.stateEpoch)
             writer.write(self.startOffset)
             writer.noTaggedFields()
+        }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            body(self.errorCode)
         }
     }
 }

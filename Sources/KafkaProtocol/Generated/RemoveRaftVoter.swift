@@ -58,4 +58,8 @@ package struct RemoveRaftVoterResponse: ProtocolResponse {
         writer.nullableString(self.errorMessage, flexible: true)
         writer.noTaggedFields()
     }
+
+    package func forEachErrorCode(_ body: (Int16) -> Void) {
+        body(self.errorCode)
+    }
 }

@@ -65,4 +65,8 @@ package struct RenewDelegationTokenResponse: ProtocolResponse {
             writer.noTaggedFields()
         }
     }
+
+    package func forEachErrorCode(_ body: (Int16) -> Void) {
+        body(self.errorCode)
+    }
 }

@@ -45,4 +45,8 @@ package struct SaslHandshakeResponse: ProtocolResponse {
         writer.write(self.errorCode)
         writer.array(self.mechanisms, flexible: false)
     }
+
+    package func forEachErrorCode(_ body: (Int16) -> Void) {
+        body(self.errorCode)
+    }
 }

@@ -134,6 +134,11 @@ package struct ShareAcknowledgeResponse: ProtocolResponse {
         writer.noTaggedFields()
     }
 
+    package func forEachErrorCode(_ body: (Int16) -> Void) {
+        body(self.errorCode)
+        for element in self.responses { element.forEachErrorCode(body) }
+    }
+
     package struct ShareAcknowledgeTopicResponse: WireStructure {
         package var topicId: Uuid = Uuid.zero
         package var partitions: [PartitionData] = []
@@ -152,6 +157,10 @@ package struct ShareAcknowledgeResponse: ProtocolResponse {
             writer.write(self.topicId)
             writer.structures(self.partitions, flexible: true, version: version)
             writer.noTaggedFields()
+        }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            for element in self.partitions { element.forEachErrorCode(body) }
         }
     }
 
@@ -179,6 +188,10 @@ package struct ShareAcknowledgeResponse: ProtocolResponse {
             writer.nullableString(self.errorMessage, flexible: true)
             self.currentLeader.encode(to: &writer, version: version)
             writer.noTaggedFields()
+        }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            body(self.errorCode)
         }
     }
 

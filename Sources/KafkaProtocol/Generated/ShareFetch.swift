@@ -170,6 +170,11 @@ package struct ShareFetchResponse: ProtocolResponse {
         writer.noTaggedFields()
     }
 
+    package func forEachErrorCode(_ body: (Int16) -> Void) {
+        body(self.errorCode)
+        for element in self.responses { element.forEachErrorCode(body) }
+    }
+
     package struct ShareFetchableTopicResponse: WireStructure {
         package var topicId: Uuid = Uuid.zero
         package var partitions: [PartitionData] = []
@@ -188,6 +193,10 @@ package struct ShareFetchResponse: ProtocolResponse {
             writer.write(self.topicId)
             writer.structures(self.partitions, flexible: true, version: version)
             writer.noTaggedFields()
+        }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            for element in self.partitions { element.forEachErrorCode(body) }
         }
     }
 
@@ -227,6 +236,10 @@ package struct ShareFetchResponse: ProtocolResponse {
             writer.nullableBytes(self.records, flexible: true)
             writer.structures(self.acquiredRecords, flexible: true, version: version)
             writer.noTaggedFields()
+        }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            body(self.errorCode)
         }
     }
 

@@ -53,6 +53,10 @@ package struct ShareGroupDescribeResponse: ProtocolResponse {
         writer.noTaggedFields()
     }
 
+    package func forEachErrorCode(_ body: (Int16) -> Void) {
+        for element in self.groups { element.forEachErrorCode(body) }
+    }
+
     package struct DescribedGroup: WireStructure {
         package var errorCode: Int16 = 0
         package var errorMessage: String? = nil
@@ -92,6 +96,10 @@ package struct ShareGroupDescribeResponse: ProtocolResponse {
             writer.structures(self.members, flexible: true, version: version)
             writer.write(self.authorizedOperations)
             writer.noTaggedFields()
+        }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            body(self.errorCode)
         }
     }
 

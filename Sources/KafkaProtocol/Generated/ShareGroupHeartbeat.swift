@@ -77,6 +77,10 @@ package struct ShareGroupHeartbeatResponse: ProtocolResponse {
         writer.noTaggedFields()
     }
 
+    package func forEachErrorCode(_ body: (Int16) -> Void) {
+        body(self.errorCode)
+    }
+
     package struct Assignment: WireStructure {
         package var topicPartitions: [TopicPartitions] = []
 

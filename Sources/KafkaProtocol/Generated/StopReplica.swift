@@ -280,6 +280,11 @@ package struct StopReplicaResponse: ProtocolResponse {
         }
     }
 
+    package func forEachErrorCode(_ body: (Int16) -> Void) {
+        body(self.errorCode)
+        for element in self.partitionErrors { element.forEachErrorCode(body) }
+    }
+
     package struct StopReplicaPartitionError: WireStructure {
         package var topicName: String = ""
         package var partitionIndex: Int32 = 0
@@ -307,6 +312,10 @@ package struct StopReplicaResponse: ProtocolResponse {
             if version >= 2 {
                 writer.noTaggedFields()
             }
+        }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            body(self.errorCode)
         }
     }
 }

@@ -165,6 +165,10 @@ package struct TxnOffsetCommitResponse: ProtocolResponse {
         }
     }
 
+    package func forEachErrorCode(_ body: (Int16) -> Void) {
+        for element in self.topics { element.forEachErrorCode(body) }
+    }
+
     package struct TxnOffsetCommitResponseTopic: WireStructure {
         package var name: String = ""
         package var partitions: [TxnOffsetCommitResponsePartition] = []
@@ -190,6 +194,10 @@ package struct TxnOffsetCommitResponse: ProtocolResponse {
                 writer.noTaggedFields()
             }
         }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            for element in self.partitions { element.forEachErrorCode(body) }
+        }
     }
 
     package struct TxnOffsetCommitResponsePartition: WireStructure {
@@ -214,6 +222,10 @@ package struct TxnOffsetCommitResponse: ProtocolResponse {
             if version >= 3 {
                 writer.noTaggedFields()
             }
+        }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            body(self.errorCode)
         }
     }
 }

@@ -52,4 +52,8 @@ package struct UnregisterBrokerResponse: ProtocolResponse {
         writer.nullableString(self.errorMessage, flexible: true)
         writer.noTaggedFields()
     }
+
+    package func forEachErrorCode(_ body: (Int16) -> Void) {
+        body(self.errorCode)
+    }
 }

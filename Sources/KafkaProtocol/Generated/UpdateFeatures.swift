@@ -111,6 +111,11 @@ package struct UpdateFeaturesResponse: ProtocolResponse {
         writer.noTaggedFields()
     }
 
+    package func forEachErrorCode(_ body: (Int16) -> Void) {
+        body(self.errorCode)
+        for element in self.results { element.forEachErrorCode(body) }
+    }
+
     package struct UpdatableFeatureResult: WireStructure {
         package var feature: String = ""
         package var errorCode: Int16 = 0
@@ -132,6 +137,10 @@ package struct UpdateFeaturesResponse: ProtocolResponse {
             writer.write(self.errorCode)
             writer.nullableString(self.errorMessage, flexible: true)
             writer.noTaggedFields()
+        }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            body(self.errorCode)
         }
     }
 }

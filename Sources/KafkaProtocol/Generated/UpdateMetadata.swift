@@ -320,4 +320,8 @@ package struct UpdateMetadataResponse: ProtocolResponse {
             writer.noTaggedFields()
         }
     }
+
+    package func forEachErrorCode(_ body: (Int16) -> Void) {
+        body(self.errorCode)
+    }
 }

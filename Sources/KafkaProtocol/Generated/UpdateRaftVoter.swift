@@ -125,6 +125,10 @@ package struct UpdateRaftVoterResponse: ProtocolResponse {
         writer.taggedFields(tagged)
     }
 
+    package func forEachErrorCode(_ body: (Int16) -> Void) {
+        body(self.errorCode)
+    }
+
     package struct CurrentLeader: WireStructure {
         package var leaderId: Int32 = -1
         package var leaderEpoch: Int32 = -1

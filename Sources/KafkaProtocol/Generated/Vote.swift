@@ -140,6 +140,11 @@ package struct VoteResponse: ProtocolResponse {
         writer.taggedFields(tagged)
     }
 
+    package func forEachErrorCode(_ body: (Int16) -> Void) {
+        body(self.errorCode)
+        for element in self.topics { element.forEachErrorCode(body) }
+    }
+
     package struct TopicData: WireStructure {
         package var topicName: String = ""
         package var partitions: [PartitionData] = []
@@ -158,6 +163,10 @@ package struct VoteResponse: ProtocolResponse {
             writer.string(self.topicName, flexible: true)
             writer.structures(self.partitions, flexible: true, version: version)
             writer.noTaggedFields()
+        }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            for element in self.partitions { element.forEachErrorCode(body) }
         }
     }
 
@@ -188,6 +197,10 @@ package struct VoteResponse: ProtocolResponse {
             writer.write(self.leaderEpoch)
             writer.write(self.voteGranted)
             writer.noTaggedFields()
+        }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            body(self.errorCode)
         }
     }
 

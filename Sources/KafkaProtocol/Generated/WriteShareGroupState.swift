@@ -128,6 +128,10 @@ package struct WriteShareGroupStateResponse: ProtocolResponse {
         writer.noTaggedFields()
     }
 
+    package func forEachErrorCode(_ body: (Int16) -> Void) {
+        for element in self.results { element.forEachErrorCode(body) }
+    }
+
     package struct WriteStateResult: WireStructure {
         package var topicId: Uuid = Uuid.zero
         package var partitions: [PartitionResult] = []
@@ -146,6 +150,10 @@ package struct WriteShareGroupStateResponse: ProtocolResponse {
             writer.write(self.topicId)
             writer.structures(self.partitions, flexible: true, version: version)
             writer.noTaggedFields()
+        }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            for element in self.partitions { element.forEachErrorCode(body) }
         }
     }
 
@@ -170,6 +178,10 @@ package struct WriteShareGroupStateResponse: ProtocolResponse {
             writer.write(self.errorCode)
             writer.nullableString(self.errorMessage, flexible: true)
             writer.noTaggedFields()
+        }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            body(self.errorCode)
         }
     }
 }

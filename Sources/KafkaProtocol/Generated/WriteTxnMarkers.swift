@@ -105,6 +105,10 @@ package struct WriteTxnMarkersResponse: ProtocolResponse {
         writer.noTaggedFields()
     }
 
+    package func forEachErrorCode(_ body: (Int16) -> Void) {
+        for element in self.markers { element.forEachErrorCode(body) }
+    }
+
     package struct WritableTxnMarkerResult: WireStructure {
         package var producerId: Int64 = 0
         package var topics: [WritableTxnMarkerTopicResult] = []
@@ -123,6 +127,10 @@ package struct WriteTxnMarkersResponse: ProtocolResponse {
             writer.write(self.producerId)
             writer.structures(self.topics, flexible: true, version: version)
             writer.noTaggedFields()
+        }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            for element in self.topics { element.forEachErrorCode(body) }
         }
     }
 
@@ -145,6 +153,10 @@ package struct WriteTxnMarkersResponse: ProtocolResponse {
             writer.structures(self.partitions, flexible: true, version: version)
             writer.noTaggedFields()
         }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            for element in self.partitions { element.forEachErrorCode(body) }
+        }
     }
 
     package struct WritableTxnMarkerPartitionResult: WireStructure {
@@ -165,6 +177,10 @@ package struct WriteTxnMarkersResponse: ProtocolResponse {
             writer.write(self.partitionIndex)
             writer.write(self.errorCode)
             writer.noTaggedFields()
+        }
+
+        package func forEachErrorCode(_ body: (Int16) -> Void) {
+            body(self.errorCode)
         }
     }
 }
