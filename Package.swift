@@ -99,8 +99,9 @@ let package = Package(
         .testTarget(
             name: "MartletClientTests",
             dependencies: [
-                "martlet", "MartletClient", "KafkaProtocol", "RecordFormat",
+                "martlet", "MartletClient", "MartletServer", "Configuration", "KafkaProtocol", "RecordFormat",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
             ],
             swiftSettings: swiftSettings),

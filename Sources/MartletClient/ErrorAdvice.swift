@@ -17,7 +17,7 @@ enum ErrorAdvice {
         .topicAlreadyExists: Advice(
             meaning: "the topic exists already", nextStep: "choose another name or add --if-not-exists"),
         .invalidTopicException: Advice(
-            meaning: "not a valid topic name", nextStep: "use letters, digits, '.', '_' and '-', 249 at most"),
+            meaning: "not a valid topic name: letters, digits, '.', '_' and '-', 249 at most", nextStep: nil),
         .offsetOutOfRange: Advice(
             meaning: "the offset is outside of what the partition holds",
             nextStep: "start with --from-beginning or a later --offset"),

@@ -70,6 +70,10 @@ import Testing
         #expect(sequences.assign(one, count: 1).baseSequence == 0)
         #expect(sequences.assign(zero, count: Int(Int32.max) - 2).baseSequence == 3)
         // 3 + 2147483645 is one beyond the largest number.
+        #expect(sequences.assign(zero, count: 5).baseSequence == 0)
+        sequences.takeBack(zero, count: 5)
         #expect(sequences.assign(zero, count: 1).baseSequence == 0)
+        sequences.takeBack(one, count: 1)
+        #expect(sequences.assign(one, count: 1).baseSequence == 0)
     }
 }

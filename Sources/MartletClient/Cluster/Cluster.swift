@@ -12,10 +12,23 @@ package actor Cluster {
         case coordinator(group: String)
     }
 
+    /// A broker answers a connection's requests in turn, so that those which wait there, such as a fetch for records or
+    /// a join for the other members, have connections of their own.
+    package enum Purpose: Sendable, Hashable {
+        case general
+        case fetch
+        case coordinator
+    }
+
+    private struct ConnectionKey: Hashable {
+        let address: BrokerAddress
+        let purpose: Purpose
+    }
+
     package nonisolated let bootstrap: [BrokerAddress]
     package nonisolated let options: ClientOptions
     package private(set) var view = ClusterView()
-    private var connections: [BrokerAddress: Task<Result<BrokerConnection, ClientError>, Never>] = [:]
+    private var connections: [ConnectionKey: Task<Result<BrokerConnection, ClientError>, Never>] = [:]
     private var coordinators: [String: Int32] = [:]
 
     package init(bootstrap: [BrokerAddress], options: ClientOptions = ClientOptions()) {
@@ -37,7 +50,9 @@ package actor Cluster {
 
     /// A connection along `route`, opened when there is none. Throws `connectionFailed`, or `refused` when the
     /// coordinator is not known.
-    package func connection(_ route: Route) async throws(ClientError) -> BrokerConnection {
+    package func connection(
+        _ route: Route, for purpose: Purpose = .general
+    ) async throws(ClientError) -> BrokerConnection {
         switch route {
         case .any:
             return try await anyConnection()
@@ -46,7 +61,7 @@ package actor Cluster {
             guard let controller = view.controllerId, let address = view.brokers[controller] else {
                 return try await anyConnection()
             }
-            return try await connection(to: address)
+            return try await connection(to: address, for: purpose)
         case .node(let id):
             if view.brokers[id] == nil { try await refreshMetadata(of: []) }
             guard let address = view.brokers[id] else {
@@ -55,9 +70,9 @@ package actor Cluster {
                     .connectionFailed, "there is no broker \(id) in the cluster now",
                     nextStep: "its brokers are \(known)")
             }
-            return try await connection(to: address)
+            return try await connection(to: address, for: purpose)
         case .coordinator(let group):
-            return try await connection(.node(try await coordinator(of: group)))
+            return try await connection(.node(try await coordinator(of: group)), for: .coordinator)
         }
     }
 
@@ -67,7 +82,7 @@ package actor Cluster {
         let known = view.brokers.sorted { $0.key < $1.key }.map(\.value)
         for address in known + bootstrap.filter({ !known.contains($0) }) {
             do throws(ClientError) {
-                return try await connection(to: address)
+                return try await connection(to: address, for: .general)
             } catch {
                 if firstFailure == nil { firstFailure = error }
             }
@@ -75,13 +90,16 @@ package actor Cluster {
         throw firstFailure ?? ClientError(.connectionFailed, "there is no broker to connect to")
     }
 
-    private func connection(to address: BrokerAddress) async throws(ClientError) -> BrokerConnection {
-        if let task = connections[address] {
+    private func connection(
+        to address: BrokerAddress, for purpose: Purpose
+    ) async throws(ClientError) -> BrokerConnection {
+        let key = ConnectionKey(address: address, purpose: purpose)
+        if let task = connections[key] {
             let result = await task.value
             if case .success(let connection) = result, connection.isOpen { return connection }
             // Whoever comes first here makes the next attempt; the others join it.
-            if connections[address] == task { connections[address] = nil }
-            if let other = connections[address] { return try await other.value.get() }
+            if connections[key] == task { connections[key] = nil }
+            if let other = connections[key] { return try await other.value.get() }
         }
         let options = options
         let task = Task { () async -> Result<BrokerConnection, ClientError> in
@@ -91,9 +109,9 @@ package actor Cluster {
                 return .failure(error)
             }
         }
-        connections[address] = task
+        connections[key] = task
         let result = await task.value
-        if case .failure = result, connections[address] == task { connections[address] = nil }
+        if case .failure = result, connections[key] == task { connections[key] = nil }
         return try result.get()
     }
 

@@ -51,7 +51,10 @@ package final class BrokerConnection: Sendable {
             return BrokerConnection(address: address, channel: channel, options: options, versions: table)
         } catch {
             channel.close(promise: nil)
-            throw error
+            guard error.code == .timedOut || error.code == .connectionLost else { throw error }
+            throw ClientError(
+                error.code, "\(address) took the connection but does not answer",
+                nextStep: "check that a Kafka broker without TLS listens there")
         }
     }
 
@@ -100,8 +103,8 @@ package final class BrokerConnection: Sendable {
         _ request: Request, version: Int16, timeout: Duration
     ) async throws(ClientError) -> Request.Response {
         let frame = try RequestFrame.encode(request, version: version, clientId: options.clientId)
-        let reply = await withCheckedContinuation { continuation in
-            let promise = ReplyPromise(continuation)
+        let promise = ReplyPromise()
+        let reply = await promise.wait {
             let outbound = OutboundRequest(
                 frame: ByteBuffer(bytes: frame), timeout: TimeAmount(timeout), reply: promise)
             channel.writeAndFlush(outbound).whenFailure { [address] error in

@@ -1,30 +1,52 @@
 import NIOConcurrencyHelpers
 import NIOCore
 
-/// The one reply to a request. The connection's end and a failed write may both report; the first counts.
+/// The one reply to a request. The reply, the connection's end, a failed write and the task's cancellation may all
+/// report; the first counts.
 final class ReplyPromise: Sendable {
     private struct State {
         var continuation: CheckedContinuation<Result<ByteBuffer, ClientError>, Never>?
         var onCompletion: (@Sendable () -> Void)?
+        /// What came before anybody waited.
+        var early: Result<ByteBuffer, ClientError>?
+        var isComplete = false
     }
 
-    private let state: NIOLockedValueBox<State>
+    private let state = NIOLockedValueBox(State())
 
-    init(_ continuation: CheckedContinuation<Result<ByteBuffer, ClientError>, Never>) {
-        state = NIOLockedValueBox(State(continuation: continuation))
+    /// The reply, or `cancelled` when the task is. Call it once.
+    func wait(_ start: () -> Void) async -> Result<ByteBuffer, ClientError> {
+        await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                let early = state.withLockedValue { state in
+                    if state.early == nil { state.continuation = continuation }
+                    return state.early
+                }
+                if let early { return continuation.resume(returning: early) }
+                start()
+            }
+        } onCancel: {
+            complete(.failure(ClientError(.cancelled, "cancelled")))
+        }
     }
 
     func onCompletion(_ body: @escaping @Sendable () -> Void) {
         let isDone = state.withLockedValue { state in
-            if state.continuation != nil { state.onCompletion = body }
-            return state.continuation == nil
+            if !state.isComplete { state.onCompletion = body }
+            return state.isComplete
         }
         if isDone { body() }
     }
 
     func complete(_ result: Result<ByteBuffer, ClientError>) {
         let taken = state.withLockedValue { state in
-            defer { state = State() }
+            if state.isComplete { return State() }
+            defer {
+                state.isComplete = true
+                if state.continuation == nil { state.early = result }
+                state.continuation = nil
+                state.onCompletion = nil
+            }
             return state
         }
         taken.onCompletion?()

@@ -91,7 +91,7 @@ package actor Consumer {
     private func fetch(_ wanted: [TopicPartition: Int64], from leader: Int32, _ generation: Int) async {
         let result: Result<[FetchedRecords], ClientError>
         do throws(ClientError) {
-            let connection = try await cluster.connection(.node(leader))
+            let connection = try await cluster.connection(.node(leader), for: .fetch)
             // From version 13 on topics go by id.
             let response = try await connection.send(
                 request(wanted), maximumVersion: 12, timeout: cluster.options.requestTimeout + options.maximumWait)

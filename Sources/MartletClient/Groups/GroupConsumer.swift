@@ -99,6 +99,7 @@ package actor GroupConsumer {
     private func startHeartbeats() {
         guard heartbeats == nil else { return }
         heartbeats = Task {
+            var nextMetadata = ContinuousClock.now + options.metadataInterval
             while !Task.isCancelled {
                 do {
                     try await Task.sleep(for: options.heartbeatInterval)
@@ -108,6 +109,10 @@ package actor GroupConsumer {
                 guard !mustJoin else { continue }
                 do throws(ClientError) {
                     if try await member.heartbeat() { mustJoin = true }
+                    if ContinuousClock.now >= nextMetadata {
+                        nextMetadata = ContinuousClock.now + options.metadataInterval
+                        if try await member.mustDivideAgain() { mustJoin = true }
+                    }
                 } catch  where error.isRetriable {
                     // The coordinator may be back within the session's time-out.
                 } catch {

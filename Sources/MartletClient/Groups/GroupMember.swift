@@ -9,6 +9,8 @@ package actor GroupMember {
     private let options: GroupOptions
     private var memberId = ""
     private var generation: Int32 = -1
+    /// The partitions of the topics when this member divided them as leader; nil when another one did.
+    private var dividedCounts: [String: Int]?
 
     package init(cluster: Cluster, groupId: String, topics: [String], options: GroupOptions) {
         self.cluster = cluster
@@ -60,6 +62,7 @@ package actor GroupMember {
         memberId = response.memberId
         if let error = ClientError.from(response.errorCode, subject) { throw error }
         generation = response.generationId
+        dividedCounts = nil
         return response
     }
 
@@ -98,11 +101,22 @@ package actor GroupMember {
                 id: member.memberId, instanceId: member.groupInstanceId,
                 topics: try ConsumerProtocol.subscription(member.metadata))
         }
-        let wanted = Set(members.flatMap(\.topics))
-        try await cluster.refreshMetadata(of: Array(wanted))
-        let known = await cluster.view.topics
-        let counts = known.filter { wanted.contains($0.key) }.mapValues(\.partitions.count)
+        let counts = try await partitionCounts(Set(members.flatMap(\.topics)))
+        dividedCounts = counts
         return RangeAssignor.assign(members, partitionCounts: counts)
+    }
+
+    private func partitionCounts(_ topics: Set<String>) async throws(ClientError) -> [String: Int] {
+        try await cluster.refreshMetadata(of: Array(topics))
+        return await cluster.view.topics.filter { topics.contains($0.key) }.mapValues(\.partitions.count)
+    }
+
+    /// Whether topics have other partitions than when this member divided them as the group's leader, so that it has
+    /// to join again.
+    package func mustDivideAgain() async throws(ClientError) -> Bool {
+        guard let divided = dividedCounts else { return false }
+        let counts = try await partitionCounts(Set(topics).union(divided.keys))
+        return dividedCounts != nil && counts != divided
     }
 
     /// Tells the coordinator that the member lives. True when the partitions are being divided anew, so that the

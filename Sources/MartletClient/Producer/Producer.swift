@@ -1,7 +1,8 @@
 import KafkaProtocol
 import RecordFormat
 
-/// Produces records: batches by partition, one request at a time to each broker, retries that keep the order.
+/// Produces records: batches by partition, one request at a time for each of them, retries that keep
+/// the order.
 package actor Producer {
     /// What became of the records so far.
     package struct Report: Sendable {
@@ -165,11 +166,17 @@ package actor Producer {
     ) async throws(ClientError) {
         let deadline = batch.created + options.deliveryTimeout
         var attempt = 1
+        var mayBeThere = false
         while true {
             do throws(ClientError) {
                 return try await sendOnce(bytes, to: batch.partition)
             } catch {
-                guard error.isRetriable, error.protocolCode != .corruptMessage else { throw error }
+                if error.code != .refused && error.code != .connectionFailed { mayBeThere = true }
+                guard error.isRetriable, error.protocolCode != .corruptMessage else {
+                    // What the broker has certainly not written leaves no gap in the numbers.
+                    if !mayBeThere { sequences?.takeBack(batch.partition, count: batch.recordCount) }
+                    throw error
+                }
                 let pause = cluster.options.backoff.delay(after: attempt)
                 guard ContinuousClock.now + pause < deadline else { throw error }
                 do {

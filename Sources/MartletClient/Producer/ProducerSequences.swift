@@ -19,4 +19,10 @@ struct ProducerSequences: Sendable {
         next[partition] = RecordBatchHeader.sequence(sequence, advancedBy: Int32(count))
         return (producerId, producerEpoch, sequence)
     }
+
+    /// The last `count` records assigned to a partition were refused: their numbers go to those that come next.
+    mutating func takeBack(_ partition: TopicPartition, count: Int) {
+        guard let current = next[partition] else { return }
+        next[partition] = RecordBatchHeader.sequence(current, advancedBy: Int32(-count))
+    }
 }

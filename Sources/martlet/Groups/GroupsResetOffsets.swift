@@ -12,7 +12,7 @@ struct GroupsResetOffsets: AsyncParsableCommand {
             partition holds become its beginning or end.
 
               martlet groups reset-offsets billing --topic orders --to-earliest
-              martlet groups reset-offsets billing --topic orders:0,1 --to-datetime 2026-05-01
+              martlet groups reset-offsets billing --topic orders:0 --to-datetime 2026-05-01
               martlet groups reset-offsets billing --all-topics --by-duration PT1H
               martlet groups reset-offsets billing --topic orders --shift-by=-100
             """)

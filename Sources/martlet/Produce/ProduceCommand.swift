@@ -81,7 +81,20 @@ struct ProduceCommand: AsyncParsableCommand {
         options.codec = compression
         options.linger = .milliseconds(linger)
         options.batchBytes = batchSize
-        let report = try await connection.withCluster { cluster in
+        let producerOptions = options
+        let command = self
+        let report = try await Interruption.cancelling {
+            try await command.produce(input, producerOptions)
+        }
+        if let failure = report.failure {
+            let total = report.failed + report.acknowledged
+            throw CommandFailure("\(report.failed) of \(total) records were not written: \(failure)")
+        }
+    }
+
+    /// Ctrl-C ends the input; what was read before is written.
+    private func produce(_ input: InputReader, _ options: ProducerOptions) async throws -> Producer.Report {
+        try await connection.withCluster { cluster in
             // A wrong name is to be known before the first line is read.
             _ = try await cluster.topic(topic)
             let producer = Producer(cluster: cluster, options: options)
@@ -94,10 +107,6 @@ struct ProduceCommand: AsyncParsableCommand {
             }
             await producer.flush()
             return await producer.report
-        }
-        if let failure = report.failure {
-            let total = report.failed + report.acknowledged
-            throw CommandFailure("\(report.failed) of \(total) records were not written: \(failure)")
         }
     }
 

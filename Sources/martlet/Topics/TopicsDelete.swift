@@ -6,7 +6,7 @@ struct TopicsDelete: AsyncParsableCommand {
         commandName: "delete",
         abstract: "Delete topics with all their records.",
         discussion: """
-            There is no way back. Groups keep the offsets they committed until those expire.
+            There is no way back.
 
               martlet topics delete orders orders-retry
             """)

@@ -1,0 +1,215 @@
+import Configuration
+import Foundation
+import KafkaProtocol
+import Logging
+import MartletClient
+import MartletServer
+import RecordFormat
+import Testing
+
+/// The client against a real node in this process, on a port of its own and in a folder of its own.
+@Suite struct EndToEndTests {
+    private func withCluster(_ body: (Cluster) async throws -> Void) async throws {
+        let folder = FileManager.default.temporaryDirectory.appending(path: "martlet-client-\(UUID().uuidString)")
+        defer {
+            do {
+                try FileManager.default.removeItem(at: folder)
+            } catch {
+                Issue.record(error)
+            }
+        }
+        let configuration = try BrokerConfiguration(
+            propertiesText: nil,
+            overrides: [
+                "log.dirs=\(folder.path)", "listeners=PLAINTEXT://127.0.0.1:0", "offsets.topic.num.partitions=1",
+                "group.initial.rebalance.delay.ms=0",
+            ])
+        var logger = Logger(label: "test")
+        logger.logLevel = .error
+        let (ready, continuation) = AsyncStream<Int>.makeStream()
+        let node = try Node(configuration: configuration, logger: logger) { continuation.yield($0[0].port) }
+        let running = Task { try await node.run() }
+        var ports = ready.makeAsyncIterator()
+        let port = try #require(await ports.next())
+        let cluster = Cluster(bootstrap: [BrokerAddress(host: "127.0.0.1", port: port)])
+        do {
+            try await body(cluster)
+        } catch {
+            Issue.record(error)
+        }
+        await cluster.close()
+        running.cancel()
+        try await running.value
+    }
+
+    private func records(_ topic: String, _ count: Int) -> [ProducerRecord] {
+        (0..<count).map {
+            ProducerRecord(topic: topic, key: Array("k\($0)".utf8), value: Array("\($0)".utf8), timestamp: 1)
+        }
+    }
+
+    private func values(_ fetched: [FetchedRecords]) throws -> [String] {
+        var values: [String] = []
+        for records in fetched {
+            try records.forEachRecord(with: RecordBatchReader()) { record in
+                values.append(String(decoding: record.value!, as: UTF8.self))
+                return true
+            }
+        }
+        return values
+    }
+
+    @Test(.timeLimit(.minutes(1))) func whatIsProducedIsConsumedOnce() async throws {
+        try await withCluster { cluster in
+            let administrator = Administrator(cluster: cluster)
+            let created = try await administrator.createTopic(
+                "t", partitions: 3, replicationFactor: nil, configuration: [("retention.ms", "1000000")])
+            #expect(created.partitionCount == 3)
+            var options = ProducerOptions()
+            options.batchBytes = 500
+            options.codec = .zstd
+            let producer = Producer(cluster: cluster, options: options)
+            try await producer.send(records("t", 1000))
+            await producer.flush()
+            #expect(await producer.report.acknowledged == 1000)
+            #expect(await producer.report.failed == 0)
+
+            let partitions = (0..<3).map { TopicPartition("t", $0) }
+            let ends = try await administrator.offsets(of: partitions, at: .latest)
+            #expect(ends.values.map(\.offset).reduce(0, +) == 1000)
+            let consumer = Consumer(cluster: cluster)
+            await consumer.assign(Dictionary(uniqueKeysWithValues: partitions.map { ($0, 0) }))
+            var seen: [String] = []
+            while seen.count < 1000 { seen += try values(await consumer.poll()) }
+            #expect(seen.sorted() == (0..<1000).map { "\($0)" }.sorted())
+        }
+    }
+
+    @Test(.timeLimit(.minutes(1))) func aGroupGoesOnWhereItHasCommitted() async throws {
+        try await withCluster { cluster in
+            let administrator = Administrator(cluster: cluster)
+            _ = try await administrator.createTopic("t", partitions: 2, replicationFactor: 1, configuration: [])
+            let producer = Producer(cluster: cluster)
+            var options = GroupOptions()
+            options.resetPolicy = .earliest
+            for round in 0..<2 {
+                try await producer.send(records("t", 50))
+                await producer.flush()
+                let consumer = GroupConsumer(cluster: cluster, groupId: "g", topics: ["t"], options: options)
+                var count = 0
+                while count < 50 {
+                    for fetched in try await consumer.poll() {
+                        count += try values([fetched]).count
+                        await consumer.markConsumed(fetched.partition, nextOffset: fetched.nextOffset)
+                    }
+                }
+                #expect(count == 50, "round \(round)")
+                try await consumer.close()
+            }
+            let described = try await administrator.describeGroup("g")
+            #expect(described.state == "Empty")
+            let committed = try await administrator.committedOffsets(of: "g")
+            #expect(committed.values.map(\.offset).reduce(0, +) == 100)
+            try await administrator.deleteGroup("g")
+            await #expect(throws: ClientError.self) { try await administrator.describeGroup("g") }
+        }
+    }
+
+    @Test(.timeLimit(.minutes(1))) func twoMembersShareATopic() async throws {
+        try await withCluster { cluster in
+            _ = try await Administrator(cluster: cluster)
+                .createTopic("t", partitions: 5, replicationFactor: 1, configuration: [])
+            let first = GroupMember(cluster: cluster, groupId: "g", topics: ["t"], options: GroupOptions())
+            #expect(try await first.join().count == 5)
+            // Of another client: a broker answers one connection's requests in turn, and a join waits.
+            let other = Cluster(bootstrap: cluster.bootstrap)
+            let second = GroupMember(cluster: other, groupId: "g", topics: ["t"], options: GroupOptions())
+            async let joined = second.join()
+            while try await !first.heartbeat() { try await Task.sleep(for: .milliseconds(10)) }
+            let again = try await first.join()
+            let rest = try await joined
+            #expect(Set(again).union(rest) == Set((0..<5).map { TopicPartition("t", $0) }))
+            #expect(Set([again.count, rest.count]) == [2, 3])
+
+            // One of them is the leader, which sees that the topic has grown.
+            let unchanged = [try await first.mustDivideAgain(), try await second.mustDivideAgain()]
+            #expect(unchanged == [false, false])
+            try await Administrator(cluster: cluster).createPartitions("t", count: 7)
+            let seen = [try await first.mustDivideAgain(), try await second.mustDivideAgain()]
+            #expect(seen.filter(\.self).count == 1)
+            try await first.leave()
+            try await second.leave()
+            await other.close()
+        }
+    }
+
+    @Test(.timeLimit(.minutes(1))) func aRefusedBatchDoesNotStopTheNextOnes() async throws {
+        try await withCluster { cluster in
+            _ = try await Administrator(cluster: cluster).createTopic(
+                "t", partitions: 1, replicationFactor: 1, configuration: [("max.message.bytes", "1000")])
+            let producer = Producer(cluster: cluster)
+            for length in [10, 5000, 20] {
+                try await producer.send([
+                    ProducerRecord(topic: "t", value: [UInt8](repeating: 0x61, count: length), timestamp: 1)
+                ])
+                await producer.flush()
+            }
+            let report = await producer.report
+            #expect(report.acknowledged == 2)
+            #expect(report.failed == 1)
+            #expect(report.failure?.protocolCode == .messageTooLarge)
+        }
+    }
+
+    @Test(.timeLimit(.minutes(1))) func errorsAreTyped() async throws {
+        try await withCluster { cluster in
+            let error = await #expect(throws: ClientError.self) { try await cluster.topic("missing") }
+            #expect(error?.protocolCode == .unknownTopicOrPartition)
+            let bad = await #expect(throws: ClientError.self) {
+                try await Administrator(cluster: cluster)
+                    .createTopic("t", partitions: 1, replicationFactor: 1, configuration: [("no.such", "1")])
+            }
+            #expect(bad?.protocolCode == .invalidConfig)
+        }
+        let nobody = Cluster(bootstrap: [BrokerAddress(host: "127.0.0.1", port: 1)])
+        let error = await #expect(throws: ClientError.self) { try await nobody.topic("t") }
+        #expect(error?.code == .connectionFailed)
+    }
+
+    /// A member that waits for others does not keep a cancelled task waiting.
+    @Test(.timeLimit(.minutes(1))) func cancellationDoesNotWaitForTheReply() async throws {
+        try await withCluster { cluster in
+            let connection = try await cluster.connection(.any)
+            var request = FetchRequest()
+            request.maxWaitMs = 30_000
+            request.minBytes = 1
+            let waiting = request
+            _ = try await Administrator(cluster: cluster)
+                .createTopic("t", partitions: 1, replicationFactor: 1, configuration: [])
+            let task = Task { () async -> ClientError.Code? in
+                do throws(ClientError) {
+                    _ = try await connection.send(waiting.reading("t"), maximumVersion: 12)
+                    return nil
+                } catch {
+                    return error.code
+                }
+            }
+            try await Task.sleep(for: .milliseconds(50))
+            task.cancel()
+            #expect(await task.value == .cancelled)
+        }
+    }
+}
+
+extension FetchRequest {
+    fileprivate func reading(_ name: String) -> FetchRequest {
+        var partition = FetchPartition()
+        partition.partitionMaxBytes = 1000
+        var topic = FetchTopic()
+        topic.topic = name
+        topic.partitions = [partition]
+        var request = self
+        request.topics = [topic]
+        return request
+    }
+}
