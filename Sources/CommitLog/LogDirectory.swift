@@ -27,6 +27,8 @@ package final class LogDirectory: @unchecked Sendable {
     /// Held until the directory is closed.
     private var processLock: AnyObject?
     private let lock = Lock()
+    /// Held while checkpoints are written, by threads that may wait for the disk.
+    private let checkpointLock = Lock()
     private var logs: [PartitionName: Log] = [:]
     private var pendingDirectories: [PendingDirectory] = []
     private var loadedHighWatermarks: [PartitionName: Int64] = [:]
@@ -320,9 +322,7 @@ package final class LogDirectory: @unchecked Sendable {
     /// Writes what a start after a crash saves work with: recovery points, start offsets, high watermarks, and how
     /// far the logs are compacted.
     package func writeCheckpoints() throws(LogDirectoryError) {
-        if health.isOffline { throw .offline }
-        let logs = lock.withLock { self.logs }
-        do throws(FileSystemError) {
+        try checkpointing { logs throws(FileSystemError) in
             let recoveryPoints = logs.mapValues { log in
                 log.lock.withLock {
                     let durable = log.durableOffset
@@ -339,13 +339,30 @@ package final class LogDirectory: @unchecked Sendable {
                 }
             }
             try write(.highWatermark, logs.mapValues(\.highWatermark))
-            try write(
-                .logStart,
-                logs.mapValues(\.startOffset).filter { name, start in
-                    start > logs[name]?.firstSegmentBaseOffset ?? 0
-                })
+            try writeStartOffsets(of: logs)
             let cleaned = logs.mapValues { log in log.lock.withLock { log.cleanedUpTo } }.filter { $0.value > 0 }
             try write(.cleaner, cleaned)
+        }
+    }
+
+    /// Writes the start offsets alone, at once: what a client deleted must not come back after a crash.
+    package func writeStartOffsets() throws(LogDirectoryError) {
+        try checkpointing { logs throws(FileSystemError) in try writeStartOffsets(of: logs) }
+    }
+
+    private func writeStartOffsets(of logs: [PartitionName: Log]) throws(FileSystemError) {
+        try write(
+            .logStart,
+            logs.mapValues(\.startOffset).filter { name, start in start > logs[name]?.firstSegmentBaseOffset ?? 0 })
+    }
+
+    /// One thread at a time, because each file is replaced as a whole.
+    private func checkpointing(
+        _ body: ([PartitionName: Log]) throws(FileSystemError) -> Void
+    ) throws(LogDirectoryError) {
+        if health.isOffline { throw .offline }
+        do throws(FileSystemError) {
+            try checkpointLock.withLock { () throws(FileSystemError) in try body(lock.withLock { self.logs }) }
         } catch {
             if !error.isOutOfSpace { health.goOffline(error) }
             throw .fileSystem(error)

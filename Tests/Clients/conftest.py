@@ -16,10 +16,10 @@ def make_broker(tmp_path):
     """Brokers with settings of their own. At the test's end each must stop cleanly and have nothing to complain of."""
     brokers = []
 
-    def make(settings=None, start=True, folder=None):
-        folder = folder or tmp_path / f"broker-{len(brokers)}"
-        folder.mkdir(parents=True, exist_ok=True)
-        broker = harness.Broker(folder, settings)
+    def make(settings=None, start=True, data=None):
+        folder = tmp_path / f"broker-{len(brokers)}"
+        folder.mkdir()
+        broker = harness.Broker(folder, settings, data)
         brokers.append(broker)
         return broker.start() if start else broker
 

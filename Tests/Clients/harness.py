@@ -45,9 +45,9 @@ def free_port():
 class Broker:
     """One broker process after another over one data folder and one port."""
 
-    def __init__(self, folder=None, settings=None):
+    def __init__(self, folder=None, settings=None, data=None):
         self.folder = pathlib.Path(folder or tempfile.mkdtemp(prefix="martlet-"))
-        self.data = self.folder / "data"
+        self.data = data or self.folder / "data"
         self.port = free_port()
         self.metrics_port = free_port()
         # A test that waits for more members says so; the others need not wait 3 s for each new group.

@@ -88,14 +88,13 @@ def test_a_producer_survives_the_recreation_of_its_topic(broker, admin, make_top
     assert consume("confluent", broker.bootstrap, topic, 1)[0].value == b"new"
 
 
-@pytest.mark.parametrize("name", ["", ".", "..", "with space", "slash/inside", "ümlaut", "x" * 250, "a:b", "a\0b"])
-def test_bad_topic_names(admin, name):
+@pytest.mark.parametrize("name", ["", ".", "..", "with space", "slash/inside", "ümlaut", "x" * 250, "a:b", "a\0b", "../up"])
+def test_bad_topic_names(broker, python_admin, name):
     """A name that Kafka refuses is refused, before it becomes a path."""
-    try:
-        futures = admin.create_topics([NewTopic(name, 1, 1)])
-    except (ValueError, KafkaException):
-        pytest.skip("the client refuses the name itself")
-    assert code_of(futures[name]) in (KafkaError.TOPIC_EXCEPTION, KafkaError._INVALID_ARG)
+    with pytest.raises(kafka.errors.InvalidTopicError):
+        python_admin.create_topics({name: {"num_partitions": 1}})
+    assert [path.name for path in broker.folder.iterdir() if path.is_dir()] == ["data"]
+    assert [path.name for path in broker.data.iterdir() if path.is_dir()] == []
 
 
 def test_longest_topic_name(broker, make_topic):
@@ -106,7 +105,7 @@ def test_longest_topic_name(broker, make_topic):
     assert consume("confluent", broker.bootstrap, name, 1)[0].value == b"v"
 
 
-def test_refused_topics(broker, admin, make_topic):
+def test_refused_topics(broker, admin, python_admin, make_topic):
     """Each refusal has Kafka's error code."""
     topic = make_topic(broker)
     name = unique("refused")
@@ -118,12 +117,13 @@ def test_refused_topics(broker, admin, make_topic):
         (NewTopic(name, 1, 1, config={"retention.ms": "soon"}), KafkaError.INVALID_CONFIG),
         (NewTopic(name, 1, 1, config={"segment.bytes": "-1"}), KafkaError.INVALID_CONFIG),
         (NewTopic(name, 1, 1, config={"cleanup.policy": "shred"}), KafkaError.INVALID_CONFIG),
-        (NewTopic(name, replica_assignment=[[9]]), KafkaError.INVALID_REPLICA_ASSIGNMENT),
     ]
     outcomes = []
     for new, expected in cases:
         outcomes.append((code_of(admin.create_topics([new])[new.topic]), expected))
     assert [got for got, _ in outcomes] == [expected for _, expected in outcomes]
+    with pytest.raises(kafka.errors.InvalidReplicationAssignmentError):
+        python_admin.create_topics({name: {"assignments": {0: [9]}}})
     assert name not in admin.list_topics(timeout=10).topics
     assert code_of(admin.delete_topics([name])[name]) == KafkaError.UNKNOWN_TOPIC_OR_PART
 
@@ -269,7 +269,8 @@ def test_delete_records(broker, admin, make_topic):
     assert delete(10).result(20).low_watermark == 40
     broker.kill_and_start()
     assert consume("kafka-python", broker.bootstrap, topic, 1)[0].offset == 40
-    # -1 is the end.
+    # -1 is the end. A new client: librdkafka's admin interface gives up when its connection was lost meanwhile.
+    admin = AdminClient({"bootstrap.servers": broker.bootstrap})
     assert delete(-1).result(20).low_watermark == 100
     produce("confluent", broker.bootstrap, topic, [Message(b"k", b"after", [], 1)])
     assert [(m.offset, m.value) for m in consume("aiokafka", broker.bootstrap, topic, 1)] == [(100, b"after")]
@@ -296,8 +297,8 @@ def test_group_offsets(broker, admin, python_admin, make_topic):
     consumer = confluent_kafka.Consumer({"bootstrap.servers": broker.bootstrap, "group.id": group})
     consumer.subscribe([topic])
     wait_until(lambda: consumer.poll(0.1) is not None or consumer.assignment(), 20, "the assignment")
-    assert code_of(admin.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(group, places)])[group]) \
-        == KafkaError.UNKNOWN_MEMBER_ID
+    refused = admin.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(group, places)])[group].result(20)
+    assert {p.error.code() for p in refused.topic_partitions} == {KafkaError.UNKNOWN_MEMBER_ID}
     consumer.close()
     assert code_of(admin.delete_consumer_groups([group])[group]) is None
     assert offsets() == {}

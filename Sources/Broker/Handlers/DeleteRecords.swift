@@ -19,7 +19,23 @@ enum DeleteRecordsHandler: RequestHandler {
                 }
                 return result
             }
+            makeDurable(&response, broker)
             return response
+        }
+    }
+
+    /// Deleted is deleted: the new start offsets are on stable storage before the client is told.
+    private static func makeDurable(_ response: inout DeleteRecordsResponse, _ broker: Broker) {
+        do {
+            try broker.logs.writeStartOffsets()
+        } catch {
+            broker.logger.error("log.start-not-stored", metadata: ["error": "\(error)"])
+            for topic in response.topics.indices {
+                for partition in response.topics[topic].partitions.indices
+                where response.topics[topic].partitions[partition].errorCode == ErrorCode.none.rawValue {
+                    response.topics[topic].partitions[partition].errorCode = ErrorCode.kafkaStorageError.rawValue
+                }
+            }
         }
     }
 
