@@ -19,7 +19,8 @@ package struct BrokerLimits: Sendable {
         incompleteRequestBytes = incomplete < 0 ? Int.max : incomplete
         queuedRequests = configuration.int("queued.max.requests")
         queuedResponseBytes = configuration.int("queued.max.response.bytes")
-        fetchBytes = configuration.int("fetch.max.bytes")
+        // A reply's length is 32 bits wide.
+        fetchBytes = min(configuration.int("fetch.max.bytes"), 1 << 30)
         decompressedBatchBytes = configuration.int("max.decompressed.batch.bytes")
         connections = configuration.int("max.connections")
         connectionsPerAddress = configuration.int("max.connections.per.ip")

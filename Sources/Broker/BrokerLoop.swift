@@ -118,6 +118,10 @@ package final class BrokerLoop: @unchecked Sendable {
     /// Writes what the tick collected and sends the replies.
     package func endTick() {
         isEndScheduled = false
+        // Those that close from here on may have begun appends of the next tick.
+        let leaving = departed
+        departed.removeAll()
+        defer { withExtendedLifetime(leaving) {} }
         flushAppends()
         while !wokenFetches.isEmpty {
             let woken = wokenFetches
@@ -135,7 +139,6 @@ package final class BrokerLoop: @unchecked Sendable {
             connection.isTouched = false
             connection.flush()
         }
-        departed.removeAll(keepingCapacity: true)
         metrics.endTick(nanoseconds: broker.clock.monotonicNanoseconds - tickStart)
         isInTick = false
         // Sending may have made room for requests that were waiting in memory.

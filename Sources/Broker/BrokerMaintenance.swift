@@ -58,7 +58,7 @@ package final class BrokerMaintenance: Sendable {
                 cleaner
                 ?? LogCleaner(
                     offsetMapBytes: broker.configuration.int("log.cleaner.dedupe.buffer.size"),
-                    throttle: throttle.wait)
+                    throttle: { [self] in if !cleanerThread.isStopping { throttle.wait($0) } })
             cleaner = made
             do {
                 guard let result = try made.clean(log, now: broker.clock.wallMilliseconds) else { continue }
@@ -94,9 +94,9 @@ package final class BrokerMaintenance: Sendable {
 
     private func applyRetention() throws {
         let now = broker.clock.wallMilliseconds
-        for log in broker.logs.allLogs {
+        forEachLog { log in
             let result = try log.applyRetention(now: now)
-            guard result.deletedSegments > 0 else { continue }
+            guard result.deletedSegments > 0 else { return }
             broker.logger.info(
                 "log.retention",
                 metadata: [
@@ -105,11 +105,25 @@ package final class BrokerMaintenance: Sendable {
         }
     }
 
+    /// One log's failure, or its deletion meanwhile, is not the others'.
+    private func forEachLog(_ body: (Log) throws -> Void) {
+        for log in broker.logs.allLogs {
+            do {
+                try body(log)
+            } catch LogError.closed {
+                continue
+            } catch {
+                broker.logger.error(
+                    "log.maintenance-failed", metadata: ["partition": "\(log.name)", "error": "\(error)"])
+            }
+        }
+    }
+
     /// Bounds the work of a recovery: segments that are closed and on stable storage need not be read again.
     private func checkpoint() throws {
         let now = broker.clock.wallMilliseconds
-        for log in broker.logs.allLogs where log.hasUnsynchronizedSegments {
-            try log.sync(now: now)
+        forEachLog { log in
+            if log.hasUnsynchronizedSegments { try log.sync(now: now) }
         }
         try broker.logs.writeCheckpoints()
     }

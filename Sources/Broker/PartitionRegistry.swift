@@ -1,4 +1,5 @@
 import CommitLog
+import KafkaProtocol
 import Replication
 import Synchronization
 
@@ -6,6 +7,8 @@ import Synchronization
 final class PartitionRegistry: Sendable {
     private struct State {
         var leaders: [ObjectIdentifier: PartitionLeader] = [:]
+        /// Which topic each is of: a topic that is made again under the same name is another.
+        var topicIds: [ObjectIdentifier: Uuid] = [:]
         var nextOrdinal = 0
     }
 
@@ -17,19 +20,28 @@ final class PartitionRegistry: Sendable {
         state.withLock { $0.leaders[ObjectIdentifier(log)] }
     }
 
-    func add(topic: String, partition: Int32, log: Log, leaderEpoch: Int32, groupCommit: GroupCommit) -> PartitionLeader
-    {
+    func topicId(of log: Log) -> Uuid? {
+        state.withLock { $0.topicIds[ObjectIdentifier(log)] }
+    }
+
+    func add(
+        topic: String, id: Uuid, partition: Int32, log: Log, leaderEpoch: Int32, groupCommit: GroupCommit
+    ) -> PartitionLeader {
         state.withLock { state in
             let leader = PartitionLeader(
                 topic: topic, partition: partition, log: log, ordinal: state.nextOrdinal, leaderEpoch: leaderEpoch,
                 groupCommit: groupCommit)
             state.nextOrdinal += 1
             state.leaders[ObjectIdentifier(log)] = leader
+            state.topicIds[ObjectIdentifier(log)] = id
             return leader
         }
     }
 
     func remove(_ leader: PartitionLeader) {
-        state.withLock { $0.leaders[ObjectIdentifier(leader.log)] = nil }
+        state.withLock { state in
+            state.leaders[ObjectIdentifier(leader.log)] = nil
+            state.topicIds[ObjectIdentifier(leader.log)] = nil
+        }
     }
 }

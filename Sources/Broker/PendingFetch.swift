@@ -56,7 +56,7 @@ final class PendingFetch {
     }
 
     func stopWaiting(connection: Connection, slot: UInt64) {
-        for leader in waitingAt { leader.stopWaiting(connection: connection.id, slot: slot) }
+        for leader in waitingAt { leader.stopWaiting(connection.loop, connection: connection.id, slot: slot) }
         waitingAt.removeAll(keepingCapacity: true)
     }
 
@@ -91,6 +91,15 @@ final class PendingFetch {
         var divergingEpoch: (epoch: Int32, endOffset: Int64)?
         var slice: LogSlice?
         var aborted: [AbortedTransaction] = []
+
+        /// Kafka tells no offsets with an offset that is out of range.
+        mutating func refuse(_ code: ErrorCode) {
+            error = code
+            guard code == .offsetOutOfRange else { return }
+            highWatermark = -1
+            lastStableOffset = -1
+            logStartOffset = -1
+        }
     }
 
     private var committedOnly: Bool { request.isolationLevel == 1 }
@@ -100,9 +109,12 @@ final class PendingFetch {
         var bytes = 0
         for result in results {
             if result.error != .none || result.divergingEpoch != nil { return true }
-            bytes += result.slice?.length ?? 0
+            guard let slice = result.slice, slice.length > 0 else { continue }
+            // More follows in the next segment, for which the consumer must ask anew.
+            if slice.isFromClosedSegment { return true }
+            bytes += slice.length
         }
-        return bytes >= Int(request.minBytes)
+        return bytes >= min(Int(request.minBytes), max(1, Int(request.maxBytes)))
     }
 
     private func read(_ loop: BrokerLoop) -> [Result] {
@@ -146,11 +158,12 @@ final class PendingFetch {
         result.lastStableOffset = min(result.highWatermark, log.lastStableOffset)
         result.logStartOffset = log.startOffset
         if partition.lastFetchedEpoch >= 0 {
-            let end = log.endOffset(forEpoch: partition.lastFetchedEpoch)
-            let epoch = end?.epoch ?? -1
-            let endOffset = end?.startOffset ?? -1
-            if epoch < partition.lastFetchedEpoch || endOffset < partition.fetchOffset {
-                result.divergingEpoch = (epoch, endOffset)
+            guard let end = leader.end(ofEpoch: partition.lastFetchedEpoch) else {
+                result.refuse(.offsetOutOfRange)
+                return
+            }
+            if end.epoch < partition.lastFetchedEpoch || end.offset < partition.fetchOffset {
+                result.divergingEpoch = (end.epoch, end.offset)
                 return
             }
         }
@@ -166,12 +179,7 @@ final class PendingFetch {
                 result.aborted = log.abortedTransactions(from: partition.fetchOffset, to: end)
             }
         } catch {
-            result.error = ErrorCode(error)
-            if result.error == .offsetOutOfRange {
-                result.highWatermark = -1
-                result.lastStableOffset = -1
-                result.logStartOffset = -1
-            }
+            result.refuse(ErrorCode(error))
         }
     }
 

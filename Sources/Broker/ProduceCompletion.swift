@@ -4,7 +4,7 @@ import Replication
 
 /// Where an appended batch came from: the reply that waits for its outcome.
 struct AppendOrigin {
-    /// Kept alive by its loop: a connection that closes during a tick is removed after it.
+    /// Kept alive by its loop, also when it closes before the tick's end.
     unowned(unsafe) let connection: Connection
     /// nil with acks=0.
     let place: Connection.ReplyPlace?
@@ -68,7 +68,6 @@ enum ProduceCompletion {
 /// them. Confined to its connection's loop.
 final class PendingProduce {
     private struct Partition {
-        var index: Int32
         var position: Int
         var isSettled = false
     }
@@ -86,7 +85,8 @@ final class PendingProduce {
     }
 
     func expect(_ staged: [ProduceHandler.Staged]) {
-        partitions = staged.map { Partition(index: $0.index, position: $0.position) }
+        // A partition's index is its place among the staged.
+        partitions = staged.map { Partition(position: $0.position) }
         remaining = partitions.count
     }
 
@@ -98,8 +98,8 @@ final class PendingProduce {
 
     /// Nothing more will change in the partition's part of the reply.
     func settled(_ index: Int32, connection: Connection, slot: UInt64) {
-        guard let place = partitions.firstIndex(where: { $0.index == index && !$0.isSettled }) else { return }
-        partitions[place].isSettled = true
+        guard !partitions[Int(index)].isSettled else { return }
+        partitions[Int(index)].isSettled = true
         remaining -= 1
         if remaining == 0 {
             let loop = connection.loop
@@ -110,15 +110,16 @@ final class PendingProduce {
 
     /// The request's own time-out: what is not in place by now is not acknowledged.
     func timeOut(connection: Connection, slot: UInt64) {
-        for leader in leaders { leader.stopWaiting(connection: connection.id, slot: slot) }
-        for partition in partitions where !partition.isSettled {
-            fail(partition.index, with: .requestTimedOut, connection: connection, slot: slot)
-            settled(partition.index, connection: connection, slot: slot)
+        for leader in leaders { leader.stopWaiting(connection.loop, connection: connection.id, slot: slot) }
+        for index in partitions.indices where !partitions[index].isSettled {
+            fail(Int32(index), with: .requestTimedOut, connection: connection, slot: slot)
+            settled(Int32(index), connection: connection, slot: slot)
         }
     }
 
     private func fail(_ index: Int32, with code: ErrorCode, connection: Connection, slot: UInt64) {
-        guard let partition = partitions.first(where: { $0.index == index && !$0.isSettled }) else { return }
+        let partition = partitions[Int(index)]
+        guard !partition.isSettled else { return }
         connection.loop.metrics.failed(.produce, code)
         connection.withReply(at: Connection.ReplyPlace(slot: slot)) { buffer in
             ProduceCompletion.patchFailure(code, at: partition.position, version: version, in: &buffer)

@@ -48,7 +48,14 @@ package final class TopicService: Sendable {
         let topic = try broker.controller.plan(request, defaults: broker.configuration, id: Uuid.random())
         guard !validateOnly else { return topic }
         try storing { () throws(MetadataStoreError) in try broker.controller.create(topic) }
-        try publish(topic)
+        do {
+            try publish(topic)
+        } catch {
+            // Half a topic would be worse than none: its logs would be taken for those of the next of this name.
+            removeLogs(of: topic, from: 0)
+            try storing { () throws(MetadataStoreError) in try broker.controller.deleteTopic(named: topic.name) }
+            throw error
+        }
         broker.logger.info(
             "topic.created", metadata: ["topic": "\(topic.name)", "partitions": "\(topic.partitions.count)"])
         return topic
@@ -56,7 +63,7 @@ package final class TopicService: Sendable {
 
     /// For a client that asked for the topic's metadata. What goes wrong shows in the metadata that it gets.
     func createAutomatically(_ name: String) {
-        guard broker.controller.image.topic(named: name) == nil else { return }
+        guard broker.controller.image.topic(named: name) == nil, name != InternalTopic.transactionState else { return }
         do {
             if name == InternalTopic.consumerOffsets {
                 try createConsumerOffsets()
@@ -87,20 +94,10 @@ package final class TopicService: Sendable {
     func delete(_ topic: TopicMetadata) throws(MetadataRefusal) {
         try storing { () throws(MetadataStoreError) in try broker.controller.deleteTopic(named: topic.name) }
         var topics = broker.topics.topics
-        let removed = topics.removeValue(forKey: topic.name)
+        topics[topic.name] = nil
         broker.publish(topics)
         broker.groups.topicsChanged()
-        for leader in removed?.leaders ?? [] {
-            broker.partitions.remove(leader)
-            let name = PartitionName(topic: leader.topic, partition: leader.partition)
-            let unique = Uuid.random().hyphenated.filter { $0 != "-" }
-            do {
-                try broker.logs.deleteLog(name, unique: unique, now: broker.clock.wallMilliseconds)
-            } catch {
-                broker.logger.error("log.not-deleted", metadata: ["partition": "\(name)", "error": "\(error)"])
-            }
-            leader.failed()
-        }
+        removeLogs(of: topic, from: 0)
         broker.logger.info("topic.deleted", metadata: ["topic": "\(topic.name)"])
     }
 
@@ -114,8 +111,17 @@ package final class TopicService: Sendable {
 
     /// Stores a topic whose partitions or configuration changed, and puts it to work.
     func update(_ topic: TopicMetadata) throws(MetadataRefusal) {
+        let before = broker.controller.image.topic(named: topic.name)
         try storing { () throws(MetadataStoreError) in try broker.controller.update(topic) }
-        try publish(topic)
+        do {
+            try publish(topic)
+        } catch {
+            if let before {
+                removeLogs(of: topic, from: before.partitions.count)
+                try storing { () throws(MetadataStoreError) in try broker.controller.update(before) }
+            }
+            throw error
+        }
     }
 
     func setBrokerConfiguration(_ values: ConfigurationValues, nodeId: Int32?) throws(MetadataRefusal) {
@@ -169,7 +175,8 @@ package final class TopicService: Sendable {
             leaders.append(
                 broker.partitions.leader(of: log)
                     ?? broker.partitions.add(
-                        topic: topic.name, partition: Int32(index), log: log, leaderEpoch: partition.leaderEpoch,
+                        topic: topic.name, id: topic.id, partition: Int32(index), log: log,
+                        leaderEpoch: partition.leaderEpoch,
                         groupCommit: broker.groupCommit))
         }
         return Topic(
@@ -178,12 +185,33 @@ package final class TopicService: Sendable {
             minimumInSyncReplicas: configuration.int("min.insync.replicas"))
     }
 
-    /// A topic of the same name was deleted, and the node stopped before its files were: they are not this topic's.
+    /// A topic of the same name was deleted, and its files were not: they are not this topic's.
     private func removeRemains(of name: PartitionName, notOf id: Uuid) throws(LogDirectoryError) {
-        guard let log = broker.logs.log(name), broker.partitions.leader(of: log) == nil,
-            let remains = try broker.logs.topicId(of: name), remains != id.bytes
-        else { return }
-        broker.logger.notice("log.remains-removed", metadata: ["partition": "\(name)"])
+        guard let log = broker.logs.log(name) else { return }
+        var owner = broker.partitions.topicId(of: log)
+        if owner == nil { owner = try broker.logs.topicId(of: name).flatMap { Uuid(bytes: $0) } }
+        guard let owner, owner != id else { return }
+        broker.logger.notice("log.remains-removed", metadata: ["partition": "\(name)", "topic.id": "\(owner)"])
+        try removeLog(name)
+    }
+
+    private func removeLogs(of topic: TopicMetadata, from first: Int) {
+        for index in first..<topic.partitions.count {
+            let name = PartitionName(topic: topic.name, partition: Int32(index))
+            do {
+                try removeLog(name)
+            } catch {
+                broker.logger.error("log.not-deleted", metadata: ["partition": "\(name)", "error": "\(error)"])
+            }
+        }
+    }
+
+    /// Takes a log out of service and tells who waits on it.
+    private func removeLog(_ name: PartitionName) throws(LogDirectoryError) {
+        guard let log = broker.logs.log(name) else { return }
+        let leader = broker.partitions.leader(of: log)
+        defer { leader?.failed() }
+        if let leader { broker.partitions.remove(leader) }
         let unique = Uuid.random().hyphenated.filter { $0 != "-" }
         try broker.logs.deleteLog(name, unique: unique, now: broker.clock.wallMilliseconds)
     }

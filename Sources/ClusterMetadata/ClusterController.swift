@@ -200,12 +200,13 @@ package final class ClusterController: Sendable {
         }
     }
 
-    /// A block of producer ids that nobody else will get.
-    package func allocateProducerIds() throws(MetadataStoreError) -> Range<Int64> {
+    /// A block of producer ids that nobody else will get, none below `minimum`.
+    package func allocateProducerIds(from minimum: Int64 = 0) throws(MetadataStoreError) -> Range<Int64> {
         var next: Int64 = 0
         for entry in try store.entries() where entry.key == MetadataKey.producerIds {
             next = try entry.decoded(as: ProducerIdsEntry.self).next
         }
+        next = max(next, minimum)
         let block = next..<(next + ClusterController.producerIdBlock)
         try put(MetadataKey.producerIds, encodeEntry(ProducerIdsEntry(next: block.upperBound))) { _ in }
         return block

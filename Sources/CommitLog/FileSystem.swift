@@ -21,7 +21,10 @@ package struct FileSystemError: Error, Equatable, Sendable {
     }
 
     package var isNotFound: Bool { code == ENOENT }
-    package var isOutOfSpace: Bool { code == ENOSPC || code == EDQUOT }
+    /// Something ran out that others may give back: room on the disk, open files, memory. Nothing is wrong with the disk.
+    package var isOutOfResources: Bool {
+        [ENOSPC, EDQUOT, EMFILE, ENFILE, ENOMEM].contains(code)
+    }
 }
 
 extension FileSystemError: CustomStringConvertible {

@@ -123,7 +123,7 @@ extension Log {
 
     /// What a failure means for an append. Anything but a full disk is final for the directory.
     func refusal(after error: FileSystemError) -> AppendRefusal {
-        if error.isOutOfSpace { return .diskFull }
+        if error.isOutOfResources { return .diskFull }
         health.goOffline(error)
         return .storageFailure
     }
@@ -197,7 +197,7 @@ extension Log {
         if let first = segment.firstTimestamp, first >= 0, header.maxTimestamp >= 0 {
             return header.maxTimestamp - first > limit
         }
-        return segment.firstTimestamp != nil && now - segment.touchedAt > limit
+        return segment.firstTimestamp != nil && now.saturatingSubtracting(segment.touchedAt) > limit
     }
 
     /// Seals the active segment and starts one at `offset`.

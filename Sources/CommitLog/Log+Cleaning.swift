@@ -1,3 +1,5 @@
+import RecordFormat
+
 /// What one compaction looks at, fixed under the log's lock.
 struct CleaningPlan {
     struct Item {
@@ -59,7 +61,8 @@ extension Log {
             let oldestDirty = plan.segments.first { $0.end > plan.dirtyStart }
             let limit = configuration.maximumCompactionLagMilliseconds
             let isOverdue =
-                limit != .max && oldestDirty.map { now - ($0.segment.firstTimestamp ?? now) > limit } == true
+                limit != .max
+                && oldestDirty.map { now.saturatingSubtracting($0.segment.firstTimestamp ?? now) > limit } == true
             guard isOverdue || Self.dirtyRatio(plan) >= configuration.minimumCleanableDirtyRatio else { return nil }
             isCleaning = true
             return plan
@@ -82,7 +85,7 @@ extension Log {
             let end = upperBound(ofSegment: index)
             guard end <= limit else { break }
             if end > cleanedUpTo, configuration.minimumCompactionLagMilliseconds > 0,
-                segment.largestTimestamp > now - configuration.minimumCompactionLagMilliseconds
+                segment.largestTimestamp > now.saturatingSubtracting(configuration.minimumCompactionLagMilliseconds)
             {
                 break
             }

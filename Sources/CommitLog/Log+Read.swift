@@ -144,6 +144,8 @@ private struct ReadPlan {
         var length = min(end - position, Int64(max(0, maxBytes)))
         if minOneBatch { length = max(length, firstEnd - position) }
         return .slice(
-            LogSlice(file: file, position: position, length: Int(length), firstBatchBaseOffset: baseOffset))
+            LogSlice(
+                file: file, position: position, length: Int(length), firstBatchBaseOffset: baseOffset,
+                isFromClosedSegment: following != nil))
     }
 }

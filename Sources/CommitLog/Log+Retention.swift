@@ -1,3 +1,5 @@
+import RecordFormat
+
 /// What a round of retention removed.
 package struct RetentionResult: Equatable, Sendable {
     package var deletedSegments = 0
@@ -29,7 +31,7 @@ extension Log {
             let isBelowStart = !isActive && upper <= startOffset
             let isTooOld =
                 deletes && configuration.retentionMilliseconds >= 0
-                && now - segment.largestTimestamp > configuration.retentionMilliseconds
+                && now.saturatingSubtracting(segment.largestTimestamp) > configuration.retentionMilliseconds
             let isTooMuch = excess > 0 && excess - segment.size >= 0
             guard isBelowStart || isTooOld || isTooMuch else { break }
             excess -= segment.size
@@ -42,7 +44,7 @@ extension Log {
             do {
                 try roll(at: endOffset, now: now)
             } catch {
-                guard error.isOutOfSpace else { throw error }
+                guard error.isOutOfResources else { throw error }
                 count -= 1
                 bytes -= active.size
                 guard count > 0 else { return RetentionResult() }
@@ -94,7 +96,7 @@ extension Log {
             try writeEpochs()
         } catch {
             // Opening the log does the same again, and freeing space must not need space.
-            guard error.isOutOfSpace else { throw error }
+            guard error.isOutOfResources else { throw error }
         }
     }
 
@@ -118,7 +120,7 @@ extension Log {
         }
         directoryIsDirty = true
         pendingDeletions.append(
-            PendingDeletion(paths: paths, due: now + configuration.fileDeleteDelayMilliseconds))
+            PendingDeletion(paths: paths, due: now.saturatingAdding(configuration.fileDeleteDelayMilliseconds)))
     }
 
     /// Removes the files whose delay is over.

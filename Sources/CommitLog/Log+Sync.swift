@@ -1,3 +1,5 @@
+import RecordFormat
+
 extension Log {
     /// Makes everything appended so far durable, outside the append lock. Returns the end offset that is now durable.
     /// A failure is final: the log's directory goes offline.
@@ -17,6 +19,8 @@ extension Log {
                 for file in plan.files { try file.synchronize() }
                 if let directory = plan.directory { try fileSystem.synchronizeDirectory(directory) }
             } catch {
+                // The log was deleted meanwhile: its files are elsewhere, which is no failure of the disk.
+                if lock.withLock({ state == .closed }) { throw .closed }
                 health.goOffline(error)
                 throw .storageFailure(error)
             }
@@ -39,7 +43,7 @@ extension Log {
             guard waiting > 0 else { return false }
             return waiting >= configuration.flushMessages
                 || (configuration.flushMilliseconds != .max
-                    && now - lastSynchronizedAt >= configuration.flushMilliseconds)
+                    && now.saturatingSubtracting(lastSynchronizedAt) >= configuration.flushMilliseconds)
         }
     }
 

@@ -117,7 +117,8 @@ package final class Log: @unchecked Sendable {
     /// Tells the log up to where its records are committed. Never below the start or beyond the end.
     package func updateHighWatermark(_ offset: Int64) {
         let offset = max(min(offset, endOffset), startOffset)
-        watermark.store(offset, ordering: .releasing)
+        // Two loops may report at once, in either order.
+        watermark.max(offset, ordering: .releasing)
         // Without transactions, which is nearly always, no lock is needed.
         guard firstUnstable.load(ordering: .acquiring) != .max else { return }
         lock.withLock {

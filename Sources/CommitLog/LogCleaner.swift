@@ -49,7 +49,7 @@ package final class LogCleaner {
             log.discardCleaned()
             // What was read from a log that was cut or closed meanwhile says nothing about the disk.
             if log.isClosed || log.lock.withLock({ log.truncations != plan.truncations }) { throw .interrupted }
-            if case .log(.storageFailure(let failure)) = error, !failure.isOutOfSpace {
+            if case .log(.storageFailure(let failure)) = error, !failure.isOutOfResources {
                 log.health.goOffline(failure)
             }
             throw error
@@ -305,7 +305,7 @@ struct RecordFilter {
             partitionLeaderEpoch: header.partitionLeaderEpoch, producerId: header.producerId,
             producerEpoch: header.producerEpoch, baseSequence: header.baseSequence)
         if settingHorizon { builder.header.attributes.insert(.deleteHorizon) }
-        builder.setBaseTimestamp(settingHorizon ? now + deleteRetention : header.baseTimestamp)
+        builder.setBaseTimestamp(settingHorizon ? now.saturatingAdding(deleteRetention) : header.baseTimestamp)
         let built: [UInt8]
         do {
             try cleaner.reader.forEachRecord(of: bytes) { record throws(RecordFormatError) in

@@ -32,6 +32,9 @@ package final class LogDirectory: @unchecked Sendable {
     private var logs: [PartitionName: Log] = [:]
     private var pendingDirectories: [PendingDirectory] = []
     private var loadedHighWatermarks: [PartitionName: Int64] = [:]
+    /// Which partitions each checkpoint on disk names; under `checkpointLock`. A partition that is made anew must not
+    /// find what one of the same name left in them.
+    private var checkpointed: [OffsetCheckpoint.Name: Set<PartitionName>] = [:]
 
     private struct PendingDirectory {
         var path: String
@@ -149,7 +152,10 @@ package final class LogDirectory: @unchecked Sendable {
         let file = path + "/" + name.rawValue
         do throws(FileSystemError) {
             guard let bytes = try fileSystem.contents(of: file) else { return nil }
-            if let offsets = OffsetCheckpoint.decode(bytes) { return offsets }
+            if let offsets = OffsetCheckpoint.decode(bytes) {
+                checkpointed[name] = Set(offsets.keys)
+                return offsets
+            }
             report.add(file, cut: Int64(bytes.count), .corruptCheckpoint)
             return nil
         } catch {
@@ -215,7 +221,24 @@ package final class LogDirectory: @unchecked Sendable {
         _ name: PartitionName, topicId: [UInt8]?, configuration: LogConfiguration, now: Int64
     ) throws(LogDirectoryError) -> Log {
         if health.isOffline { throw .offline }
-        return try lock.withLock { () throws(LogDirectoryError) in
+        return try checkpointLock.withLock { () throws(LogDirectoryError) in
+            if checkpointed.values.contains(where: { $0.contains(name) }) {
+                // A log of this name was deleted since; its offsets are not the new one's.
+                do throws(FileSystemError) {
+                    try writeCheckpoints(of: lock.withLock { logs })
+                } catch {
+                    if !error.isOutOfResources { health.goOffline(error) }
+                    throw .fileSystem(error)
+                }
+            }
+            return try makeLog(name, topicId: topicId, configuration: configuration, now: now)
+        }
+    }
+
+    private func makeLog(
+        _ name: PartitionName, topicId: [UInt8]?, configuration: LogConfiguration, now: Int64
+    ) throws(LogDirectoryError) -> Log {
+        try lock.withLock { () throws(LogDirectoryError) in
             guard logs[name] == nil else { throw .partitionExists(name) }
             let directory = path + "/" + name.description
             do throws(FileSystemError) {
@@ -277,7 +300,8 @@ package final class LogDirectory: @unchecked Sendable {
                 throw .fileSystem(error)
             }
             pendingDirectories.append(
-                PendingDirectory(path: target, due: now + log.currentConfiguration.fileDeleteDelayMilliseconds))
+                PendingDirectory(
+                    path: target, due: now.saturatingAdding(log.currentConfiguration.fileDeleteDelayMilliseconds)))
         }
     }
 
@@ -290,6 +314,8 @@ package final class LogDirectory: @unchecked Sendable {
         do throws(FileSystemError) {
             for directory in due { try removeTree(directory.path) }
         } catch {
+            // What is left is tried again the next time.
+            lock.withLock { pendingDirectories += due }
             throw .fileSystem(error)
         }
         for log in allLogs {
@@ -303,6 +329,7 @@ package final class LogDirectory: @unchecked Sendable {
     }
 
     private func removeTree(_ path: String) throws(FileSystemError) {
+        guard try fileSystem.status(of: path) != nil else { return }
         for name in try fileSystem.list(path) {
             let child = path + "/" + name
             if try fileSystem.status(of: child)?.isDirectory == true {
@@ -322,27 +349,29 @@ package final class LogDirectory: @unchecked Sendable {
     /// Writes what a start after a crash saves work with: recovery points, start offsets, high watermarks, and how
     /// far the logs are compacted.
     package func writeCheckpoints() throws(LogDirectoryError) {
-        try checkpointing { logs throws(FileSystemError) in
-            let recoveryPoints = logs.mapValues { log in
-                log.lock.withLock {
-                    let durable = log.durableOffset
-                    log.checkpointedRecoveryPoint = max(durable, log.checkpointedRecoveryPoint)
-                    return durable
-                }
+        try checkpointing { logs throws(FileSystemError) in try writeCheckpoints(of: logs) }
+    }
+
+    private func writeCheckpoints(of logs: [PartitionName: Log]) throws(FileSystemError) {
+        let recoveryPoints = logs.mapValues { log in
+            log.lock.withLock {
+                let durable = log.durableOffset
+                log.checkpointedRecoveryPoint = max(durable, log.checkpointedRecoveryPoint)
+                return durable
             }
-            try write(.recoveryPoint, recoveryPoints)
-            for (name, log) in logs {
-                log.lock.withLock {
-                    let written = recoveryPoints[name] ?? 0
-                    log.persistedRecoveryPoint = min(written, log.endOffset)
-                    log.checkpointedRecoveryPoint = written
-                }
-            }
-            try write(.highWatermark, logs.mapValues(\.highWatermark))
-            try writeStartOffsets(of: logs)
-            let cleaned = logs.mapValues { log in log.lock.withLock { log.cleanedUpTo } }.filter { $0.value > 0 }
-            try write(.cleaner, cleaned)
         }
+        try write(.recoveryPoint, recoveryPoints)
+        for (name, log) in logs {
+            log.lock.withLock {
+                let written = recoveryPoints[name] ?? 0
+                log.persistedRecoveryPoint = min(written, log.endOffset)
+                log.checkpointedRecoveryPoint = written
+            }
+        }
+        try write(.highWatermark, logs.mapValues(\.highWatermark))
+        try writeStartOffsets(of: logs)
+        let cleaned = logs.mapValues { log in log.lock.withLock { log.cleanedUpTo } }.filter { $0.value > 0 }
+        try write(.cleaner, cleaned)
     }
 
     /// Writes the start offsets alone, at once: what a client deleted must not come back after a crash.
@@ -364,7 +393,7 @@ package final class LogDirectory: @unchecked Sendable {
         do throws(FileSystemError) {
             try checkpointLock.withLock { () throws(FileSystemError) in try body(lock.withLock { self.logs }) }
         } catch {
-            if !error.isOutOfSpace { health.goOffline(error) }
+            if !error.isOutOfResources { health.goOffline(error) }
             throw .fileSystem(error)
         }
     }
@@ -372,7 +401,10 @@ package final class LogDirectory: @unchecked Sendable {
     private func write(
         _ name: OffsetCheckpoint.Name, _ offsets: [PartitionName: Int64]
     ) throws(FileSystemError) {
+        // Also when the write fails, since the file may hold them all the same.
+        checkpointed[name, default: []].formUnion(offsets.keys)
         try fileSystem.replaceContents(of: path + "/" + name.rawValue, with: OffsetCheckpoint.encode(offsets))
+        checkpointed[name] = Set(offsets.keys)
     }
 
     /// Closes all logs and marks the directory as cleanly shut down.

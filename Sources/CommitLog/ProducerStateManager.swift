@@ -119,7 +119,7 @@ struct ProducerStateManager {
     }
 
     private static func isExpired(_ producer: ProducerState, _ now: Int64, _ expiration: Int64) -> Bool {
-        producer.transactionFirstOffset < 0 && now - producer.lastTimestamp >= expiration
+        producer.transactionFirstOffset < 0 && now.saturatingSubtracting(producer.lastTimestamp) >= expiration
     }
 
     /// Takes everything from a snapshot's producers.

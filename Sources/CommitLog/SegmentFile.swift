@@ -20,6 +20,8 @@ package struct LogSlice: Sendable {
     package var length: Int
     /// The base offset of the first batch, at or below the offset asked for; the offset asked for when empty.
     package var firstBatchBaseOffset: Int64
+    /// Whether other segments follow, so that there is more to read than this.
+    package var isFromClosedSegment = false
 
     package var isEmpty: Bool { length == 0 }
 }

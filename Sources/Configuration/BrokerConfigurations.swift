@@ -201,7 +201,7 @@ package enum BrokerConfigurations {
         none("log.cleaner.io.buffer.load.factor", .double(0...1), "0.9", "the key map grows by itself"),
         none(
             "log.flush.scheduler.interval.ms", .anyLong, "9223372036854775807",
-            "flush.ms is looked at when records arrive"),
+            "flush.ms is looked at every second"),
         none("log.message.downconversion.enable", .boolean, "true", "only record batch v2 is stored and served"),
         none("log.message.format.version", .string, "3.0-IV1", "only record batch v2 is stored and served"),
         none("inter.broker.protocol.version", .string, "3.9-IV0", "there is one node"),

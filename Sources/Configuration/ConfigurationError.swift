@@ -8,6 +8,10 @@ package struct ConfigurationError: Error, Sendable, CustomStringConvertible {
 
     /// An unknown name, with the nearest known one when it is near.
     package static func unknownName(_ name: String, among names: some Sequence<String>) -> ConfigurationError {
+        // Names come from clients too: what is longer than any name is not compared, nor repeated whole.
+        guard name.utf8.count <= 64 else {
+            return ConfigurationError("there is no configuration '\(name.prefix(64))…'")
+        }
         let nearest = names.map { (name: $0, distance: editDistance(name, $0)) }.min { $0.distance < $1.distance }
         if let nearest, nearest.distance <= max(2, name.utf8.count / 4) {
             return ConfigurationError("there is no configuration '\(name)'; did you mean '\(nearest.name)'?")

@@ -85,8 +85,10 @@ private final class AdminHandler: ChannelInboundHandler {
             response.headers.add(name: "content-length", value: "\(body.readableBytes)")
             context.write(wrapOutboundOut(.head(response)), promise: nil)
             if head.method != .HEAD { context.write(wrapOutboundOut(.body(.byteBuffer(body))), promise: nil) }
-            context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
-            if !head.isKeepAlive { context.close(promise: nil) }
+            let channel = context.channel
+            let written = context.eventLoop.makePromise(of: Void.self)
+            if !head.isKeepAlive { written.futureResult.whenComplete { _ in channel.close(promise: nil) } }
+            context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: written)
         }
     }
 }

@@ -37,6 +37,7 @@ final class ConnectionHandler: ChannelInboundHandler, ReplySink {
     /// Nothing is read while the client owes us the reading of its replies.
     private var isPaused = false
     private var isClosing = false
+    private var isSending = false
     /// As the channel tells it; asking the channel for each frame would cost more than the frame's header.
     private var isWritable = true
     private let limits: BrokerLimits
@@ -69,11 +70,17 @@ final class ConnectionHandler: ChannelInboundHandler, ReplySink {
     func channelInactive(context: ChannelHandlerContext) {
         guard self.context != nil else { return }
         self.context = nil
+        isClosing = true
         connection.didClose()
         loop.metrics.connectionClosed()
         partial = nil
         count(0)
         onClose()
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        // The two hold each other while the channel lives.
+        connection = nil
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
@@ -99,7 +106,11 @@ final class ConnectionHandler: ChannelInboundHandler, ReplySink {
             buffer = waiting
         }
         parse(buffer)
-        // Small rests come and go with every read; only what grows is worth counting.
+        countPartial()
+    }
+
+    /// Small rests come and go with every read; only what grows is worth counting.
+    private func countPartial() {
         let waiting = partial?.readableBytes ?? 0
         if waiting > ConnectionHandler.countedFrom || countedBytes > 0 { count(waiting) }
     }
@@ -174,9 +185,14 @@ final class ConnectionHandler: ChannelInboundHandler, ReplySink {
     }
 
     private func resumeIfPossible() {
-        guard isPaused, !isClosing, connection.acceptsRequests else { return }
+        // While replies are being sent they are still the connection's; the tick's end resumes.
+        guard isPaused, !isClosing, !isSending, connection.acceptsRequests else { return }
         isPaused = false
-        if let waiting = partial.take() { parse(waiting) }
+        if let waiting = partial.take() {
+            parse(waiting)
+            if isClosing { return }
+            countPartial()
+        }
         if !isPaused { setAutoRead(true) }
     }
 
@@ -202,6 +218,8 @@ final class ConnectionHandler: ChannelInboundHandler, ReplySink {
 
     func send(_ replies: ReplyBuffer) {
         guard let context else { return }
+        isSending = true
+        defer { isSending = false }
         lastActivity = .now()
         output.clear()
         var position = 0

@@ -10,6 +10,10 @@ enum LogAdoption {
     static func adopt(
         _ logs: LogDirectory, into controller: ClusterController, nodeId: Int32, _ logger: Logger
     ) throws {
+        // The logs know producers by their ids: one of them must not be given to somebody else, whose first batch could
+        // then pass for a duplicate.
+        let known = logs.allLogs.flatMap { $0.activeProducers() }.map(\.producerId).max()
+        if let known { _ = try controller.allocateProducerIds(from: known + 1) }
         let byTopic = Dictionary(grouping: logs.allLogs.map(\.name), by: \.topic)
         for (topic, names) in byTopic.sorted(by: { $0.key < $1.key }) {
             // Kafka's metadata log stands beside the topics and is none.

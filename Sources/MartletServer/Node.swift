@@ -63,16 +63,21 @@ package final class Node: Service {
         } catch {
             maintenance.stop()
             broker.quiesce()
-            try broker.close()
+            let reason = error
+            do {
+                try broker.close()
+            } catch {
+                logger.error("node.not-closed", metadata: ["error": "\(error)"])
+            }
             try await group.shutdownGracefully()
-            throw error
+            throw reason
         }
         state.withLock { $0 = .notReady("shutting down") }
         logger.info("node.stopping")
         await acceptor.stopAccepting()
-        maintenance.stop()
         broker.quiesce()
         await acceptor.closeAll()
+        maintenance.stop()
         defer { logger.info("node.stopped") }
         try broker.close()
         try await group.shutdownGracefully()
@@ -84,18 +89,24 @@ package final class Node: Service {
         var bound: [Listener] = []
         for listener in listeners {
             var listener = listener
+            // Clients may come before the call returns, and must be told a place.
+            advertise(listener, broker)
             do {
                 listener.port = try await acceptor.listen(on: listener, configuration: configuration)
             } catch let error as IOError {
-                throw BrokerStartError(
-                    "cannot listen on \(listener.host):\(listener.port): \(String(cString: strerror(error.errnoCode)))")
+                throw Node.cannotListen(listener, error)
             }
             bound.append(listener)
             advertise(listener, broker)
         }
         var adminChannel: (any Channel)?
         if let metricsListener {
-            let channel = try await admin.listen(host: metricsListener.host, port: metricsListener.port)
+            let channel: any Channel
+            do {
+                channel = try await admin.listen(host: metricsListener.host, port: metricsListener.port)
+            } catch let error as IOError {
+                throw Node.cannotListen(metricsListener, error)
+            }
             adminChannel = channel
             logger.info("metrics.listening", metadata: ["port": "\(channel.localAddress?.port ?? 0)"])
         }
@@ -114,6 +125,11 @@ package final class Node: Service {
         onReady(bound)
         await watchIdleConnections(acceptor)
         try await adminChannel?.close()
+    }
+
+    private static func cannotListen(_ listener: Listener, _ error: IOError) -> BrokerStartError {
+        BrokerStartError(
+            "cannot listen on \(listener.host):\(listener.port): \(String(cString: strerror(error.errnoCode)))")
     }
 
     /// Until the graceful shutdown begins.

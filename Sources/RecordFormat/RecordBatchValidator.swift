@@ -258,6 +258,8 @@ package final class RecordBatchValidator {
 }
 
 /// The timestamp deltas that a batch's records may have.
+///
+/// Whatever the topic allows, a timestamp is at least -1, which stands for none, and fits 64 bits.
 struct TimestampBounds {
     var smallestDelta = Int64.min
     var largestDelta = Int64.max
@@ -265,14 +267,10 @@ struct TimestampBounds {
     init(header: RecordBatchHeader, rules: RecordBatchRules, now: Int64) {
         // The broker's own time replaces the records', so theirs do not matter.
         guard rules.timestampType == .createTime else { return }
-        smallestDelta = Self.difference(Self.difference(now, rules.timestampBeforeMaximum), header.baseTimestamp)
-        let latest = now.addingReportingOverflow(rules.timestampAfterMaximum)
-        largestDelta = latest.overflow ? .max : Self.difference(latest.partialValue, header.baseTimestamp)
-    }
-
-    private static func difference(_ a: Int64, _ b: Int64) -> Int64 {
-        let (value, overflow) = a.subtractingReportingOverflow(b)
-        return overflow ? (a < 0 ? .min : .max) : value
+        let earliest = max(-1, now.saturatingSubtracting(rules.timestampBeforeMaximum))
+        smallestDelta = earliest.saturatingSubtracting(header.baseTimestamp)
+        largestDelta = now.saturatingAdding(rules.timestampAfterMaximum).saturatingSubtracting(header.baseTimestamp)
+        if header.baseTimestamp > 0 { largestDelta = min(largestDelta, .max - header.baseTimestamp) }
     }
 }
 

@@ -98,6 +98,13 @@ package final class PartitionLeader: Sendable {
         for waiter in woken { waiter.listener.wake(waiter, failed: true) }
     }
 
+    /// The largest epoch not above `epoch`, and where its records end; nil when nothing is known of it. An epoch that
+    /// has no records yet is known by its leader only.
+    package func end(ofEpoch epoch: Int32) -> (epoch: Int32, offset: Int64)? {
+        if let entry = log.endOffset(forEpoch: epoch) { return (entry.epoch, entry.startOffset) }
+        return epoch == leaderEpoch ? (epoch, log.endOffset) : nil
+    }
+
     // MARK: Waiting
 
     package enum WaitOutcome: Sendable {
@@ -123,9 +130,9 @@ package final class PartitionLeader: Sendable {
         }
     }
 
-    /// Forgets what a connection's slot waited for.
-    package func stopWaiting(connection: UInt64, slot: UInt64) {
-        _ = takeWaiters { $0.connection == connection && $0.slot == slot }
+    /// Forgets what a listener's connection and slot waited for.
+    package func stopWaiting(_ listener: any PartitionListener, connection: UInt64, slot: UInt64) {
+        _ = takeWaiters { $0.listener === listener && $0.connection == connection && $0.slot == slot }
     }
 
     private func advance(to offset: Int64) {

@@ -91,6 +91,7 @@ final class GroupShard: Sendable {
         } catch {
             broker.logger.error(
                 "groups.not-loaded", metadata: ["partition": "\(leader.log.name)", "error": "\(error)"])
+            if !leader.log.isClosed { broker.control.schedule(afterMilliseconds: 5000) { [self] in load() } }
             return
         }
         for (version, count) in machine.skippedKeyVersions {
@@ -104,6 +105,11 @@ final class GroupShard: Sendable {
         state.withLock { state in
             guard !state.isStopped else { return }
             state.machine = loaded
+            // What the machine before wanted to write is not this one's; its replies still go out.
+            state.actions.removeAll { action in
+                if case .append = action { return true }
+                return false
+            }
             state.incarnation += 1
             state.hasFailed = false
             state.appends.removeAll()

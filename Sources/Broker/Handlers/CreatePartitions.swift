@@ -18,6 +18,10 @@ enum CreatePartitionsHandler: RequestHandler {
                     guard answered.insert(topic.name).inserted else {
                         throw MetadataRefusal(.invalidRequest, "The request names the topic twice.")
                     }
+                    guard !InternalTopic.names.contains(topic.name) else {
+                        throw MetadataRefusal(
+                            .invalidTopicException, "The number of partitions of \(topic.name) places the groups.")
+                    }
                     try broker.topicService.addPartitions(
                         to: topic.name, count: topic.count, assignments: topic.assignments?.map(\.brokerIds),
                         validateOnly: request.validateOnly)

@@ -15,7 +15,8 @@ enum DescribeConfigsHandler: RequestHandler {
             result.resourceType = resource.resourceType
             result.resourceName = resource.resourceName
             do throws(MetadataRefusal) {
-                let keys = resource.configurationKeys.map(Set.init)
+                // No keys at all means every configuration, as null does.
+                let keys = resource.configurationKeys.flatMap { $0.isEmpty ? nil : Set($0) }
                 result.configs = try ConfigurationResource(resource.resourceType, resource.resourceName)
                     .describe(context.broker)
                     .filter { keys?.contains($0.definition.name) ?? true }
@@ -39,7 +40,7 @@ enum DescribeConfigsHandler: RequestHandler {
         entry.readOnly = definition.update == .atStart
         entry.configSource = description.source.rawValue
         entry.configType = definition.type.protocolNumber
-        if request.includeDocumentation { entry.documentation = definition.summary }
+        entry.documentation = request.includeDocumentation ? definition.summary : nil
         if request.includeSynonyms {
             entry.synonyms = description.synonyms.map { synonym in
                 var result = DescribeConfigsResponse.DescribeConfigsSynonym()

@@ -27,6 +27,8 @@ enum DescribeTopicPartitionsHandler: RequestHandler {
                 response.nextCursor = cursor(name, 0)
                 break
             }
+            let first = firstPartition
+            firstPartition = 0
             var entry = DescribeTopicPartitionsResponse.DescribeTopicPartitionsResponseTopic()
             entry.name = name
             guard let topic = image.topic(named: name) else {
@@ -39,8 +41,8 @@ enum DescribeTopicPartitionsHandler: RequestHandler {
             entry.topicId = topic.id
             entry.isInternal = topic.isInternal
             entry.topicAuthorizedOperations = AuthorizedOperations.topic
-            let last = min(topic.partitions.count, firstPartition + room)
-            for index in min(firstPartition, last)..<last {
+            let last = min(topic.partitions.count, first + room)
+            for index in min(first, last)..<last {
                 let partition = topic.partitions[index]
                 var result = DescribeTopicPartitionsResponse.DescribeTopicPartitionsResponsePartition()
                 result.partitionIndex = Int32(index)
@@ -58,7 +60,6 @@ enum DescribeTopicPartitionsHandler: RequestHandler {
                 response.nextCursor = cursor(name, Int32(last))
                 break
             }
-            firstPartition = 0
         }
         return .reply(response)
     }

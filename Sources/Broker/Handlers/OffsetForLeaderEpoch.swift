@@ -25,9 +25,9 @@ enum OffsetForLeaderEpochHandler: RequestHandler {
                     answer.errorCode = (isOld ? ErrorCode.fencedLeaderEpoch : .unknownLeaderEpoch).rawValue
                     return answer
                 }
-                if let end = leader.log.endOffset(forEpoch: partition.leaderEpoch) {
+                if let end = leader.end(ofEpoch: partition.leaderEpoch) {
                     answer.leaderEpoch = end.epoch
-                    answer.endOffset = end.startOffset
+                    answer.endOffset = end.offset
                 }
                 return answer
             }

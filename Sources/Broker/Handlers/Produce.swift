@@ -94,7 +94,6 @@ enum ProduceHandler {
         let connection: Connection
         var refused = 0
         var lastRefusal = ErrorCode.none
-        private var partitionIndex: Int32 = 0
 
         init(
             loop: BrokerLoop, frame: UnsafeRawBufferPointer, version: Int16, flexible: Bool, acks: Int16,
@@ -166,7 +165,6 @@ enum ProduceHandler {
                     try cursor.skipTaggedFields(bytes)
                     writer.noTaggedFields()
                 }
-                partitionIndex += 1
             }
         }
 
@@ -199,7 +197,7 @@ enum ProduceHandler {
             }
             loop.metrics.received(bytes: append.bytes.count, records: Int(append.header.recordCount))
             loop.staged.append(
-                Staged(append: append, leader: leader, position: position, index: partitionIndex))
+                Staged(append: append, leader: leader, position: position, index: Int32(loop.staged.count)))
             return Refusal(.none)
         }
 
