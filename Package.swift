@@ -115,7 +115,8 @@ let package = Package(
         .testTarget(
             name: "BrokerTests",
             dependencies: [
-                "BrokerTestSupport", "Broker", "CommitLog", "Configuration", "KafkaProtocol", "MartletServer",
+                "BrokerTestSupport", "Broker", "ClusterMetadata", "CommitLog", "Configuration", "KafkaProtocol",
+                "MartletServer", "Replication",
             ],
             swiftSettings: swiftSettings),
 

@@ -2,7 +2,10 @@ import BrokerTestSupport
 import ClusterMetadata
 import CommitLog
 import Configuration
+import Glibc
 import KafkaProtocol
+import Replication
+import Synchronization
 import Testing
 
 @testable import Broker
@@ -89,5 +92,46 @@ import Testing
         fixture.run { client.received.count > 0 }
         let (_, response) = try #require(try client.reply(ProduceResponse.self, version: 9))
         #expect(response.responses[0].partitionResponses[0].errorCode == ErrorCode.messageTooLarge.rawValue)
+    }
+
+    @Test("a creation that fails half-way leaves nothing behind, and the next one of the name begins from nothing")
+    func failedCreation() throws {
+        let disk = SimulatedFileSystem(seed: 3)
+        let store = MemoryMetadataStore()
+        let fixture = try BrokerFixture(fileSystem: disk, store: store)
+        disk.inject(.init(.open, pathSuffix: "t-2/00000000000000000000.log", code: EMFILE, times: 1))
+        #expect(throws: MetadataRefusal.self) { try fixture.createTopic("t", partitions: 4) }
+        #expect(fixture.broker.controller.image.topic(named: "t") == nil)
+        #expect(fixture.broker.logs.allLogs.isEmpty && !fixture.broker.logs.health.isOffline)
+        try fixture.createTopic("t", partitions: 4)
+        try produce(fixture, "kept")
+        fixture.broker.quiesce()
+        try fixture.broker.close()
+
+        disk.restart()
+        #expect(try read(BrokerFixture(fileSystem: disk, store: store)) == ["kept"])
+    }
+
+    @Test("a client's waiting fetch and a coordinator's waiting append are told apart, whatever their numbers")
+    func waiters() throws {
+        let fixture = try BrokerFixture()
+        try fixture.createTopic("t")
+        let leader = fixture.broker.topics.topic(named: "t")!.leaders[0]
+        let other = RecordingListener()
+        #expect(leader.wait(.init(offset: 1, listener: other, connection: 1, slot: 1, index: 0)) == .waiting)
+        leader.stopWaiting(fixture.loop, connection: 1, slot: 1)
+        #expect(leader.waiterTotal == 1)
+        leader.failed()
+        #expect(other.failures == 1)
+        #expect(leader.wait(.init(offset: 1, listener: other, connection: 1, slot: 1, index: 0)) == .failed)
+    }
+}
+
+private final class RecordingListener: PartitionListener {
+    private let count = Mutex(0)
+    var failures: Int { count.withLock { $0 } }
+
+    func wake(_ waiter: PartitionWaiter, failed: Bool) {
+        if failed { count.withLock { $0 += 1 } }
     }
 }

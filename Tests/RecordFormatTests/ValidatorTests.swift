@@ -224,4 +224,25 @@ import Testing
         }
         #expect(accepted > 100)
     }
+
+    /// A sum that wraps around would pass for a time long ago, and trap whoever subtracts it.
+    @Test(arguments: [(Int64.max, Int64(1)), (Int64.min, Int64(0)), (Int64(-2), Int64(0)), (Int64(0), Int64.min + 1)])
+    func timestampsOutsideTheRangeAreRefused(base: Int64, delta: Int64) throws {
+        var bytes = try batch(1, timestamps: [0])
+        // The record: length, attributes, then the timestamp's delta.
+        var record: [UInt8] = [0]
+        var zigzag = UInt64(bitPattern: delta << 1 ^ delta >> 63)
+        while zigzag > 0x7F {
+            record.append(UInt8(zigzag & 0x7F) | 0x80)
+            zigzag >>= 7
+        }
+        record += [UInt8(zigzag), 0, 1, 2, 65, 0]
+        bytes.removeSubrange(61...)
+        bytes += [UInt8(record.count) << 1] + record
+        let whole = sealed(bytes) { bytes in
+            bytes.replaceSubrange(8..<12, with: withUnsafeBytes(of: Int32(bytes.count - 12).bigEndian, Array.init))
+            bytes.replaceSubrange(27..<35, with: withUnsafeBytes(of: base.bigEndian, Array.init))
+        }
+        #expect(rejection(whole, RecordBatchRules(timestampAfterMaximum: .max))?.reason == .invalidTimestamp)
+    }
 }
