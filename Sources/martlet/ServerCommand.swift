@@ -87,7 +87,7 @@ struct ServerCommand: AsyncParsableCommand {
     }
 
     private func fail(_ message: String, code: ExitCode) -> Never {
-        FileHandle.standardError.write(Data("martlet: \(message)\n".utf8))
+        try? FileHandle.standardError.write(contentsOf: Data("martlet: \(message)\n".utf8))
         Foundation.exit(code.rawValue)
     }
 }

@@ -68,8 +68,9 @@ class IdempotentProducer:
         self.thread.join(90)
 
 
-class GroupReader:
-    """A group's only member, which commits as it goes. Within one assignment it must get each offset."""
+class SteadyReader:
+    """Reads all partitions from their beginning while the broker comes and goes, and commits as it goes. It must get
+    each offset once, one after the other."""
 
     def __init__(self, broker, topic):
         self.seen = collections.defaultdict(set)
@@ -110,7 +111,7 @@ def test_nothing_acknowledged_is_lost_or_doubled_over_twenty_kills(make_broker, 
     broker = make_broker({"offsets.topic.num.partitions": "4"})
     topic = make_topic(broker, partitions=PARTITIONS, durability=durability, segment_bytes=200_000)
     producers = [IdempotentProducer(broker, topic, f"producer-{i}") for i in range(3)]
-    reader = GroupReader(broker, topic)
+    reader = SteadyReader(broker, topic)
     try:
         for kill in range(KILLS):
             before = [len(p.acknowledged) for p in producers]

@@ -128,6 +128,13 @@ def test_a_properties_file_and_what_stands_before_it(make_broker, tmp_path):
     assert result.returncode == 64 and len(result.stderr.splitlines()) == 1
 
 
+def test_errors_that_cannot_be_written_are_no_crash(tmp_path):
+    """Standard error on a full disk: the exit code still says what was wrong."""
+    command = [BINARY, "server", "--data", str(tmp_path / "data"), "--set", "num.partitions=none"]
+    with open("/dev/full", "w") as full:
+        assert subprocess.run(command, stderr=full, timeout=20, check=False).returncode == 64
+
+
 def test_a_second_broker_on_the_same_folder_is_refused(broker):
     """Two processes in one data folder would destroy it."""
     result = run_server(broker.data)

@@ -20,6 +20,6 @@ final class ProgressLine {
     private func show(_ count: Int, end: String) {
         let milliseconds = max(1, (ContinuousClock.now - start).milliseconds)
         let text = "\r\(count) records, \(Int64(count) * 1000 / milliseconds) a second   \(end)"
-        FileHandle.standardError.write(Data(text.utf8))
+        try? FileHandle.standardError.write(contentsOf: Data(text.utf8))
     }
 }

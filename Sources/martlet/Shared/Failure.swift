@@ -15,7 +15,7 @@ struct CommandFailure: Error, CustomStringConvertible {
 enum Failure {
     /// Writes `martlet: …` to standard error.
     static func report(_ message: String) {
-        FileHandle.standardError.write(Data("martlet: \(message)\n".utf8))
+        try? FileHandle.standardError.write(contentsOf: Data("martlet: \(message)\n".utf8))
     }
 
     static func end(with error: any Error) -> Never {

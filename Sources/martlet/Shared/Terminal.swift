@@ -16,6 +16,6 @@ enum Terminal {
 
     /// A remark beside the data, on standard error.
     static func note(_ text: String) {
-        FileHandle.standardError.write(Data("\(text)\n".utf8))
+        try? FileHandle.standardError.write(contentsOf: Data("\(text)\n".utf8))
     }
 }
