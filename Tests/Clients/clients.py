@@ -64,8 +64,9 @@ def _confluent_produce(bootstrap, topic, messages, codec, acks, partition, optio
         extra = {} if message.timestamp is None else {"timestamp": message.timestamp}
         while True:
             try:
-                producer.produce(topic, message.value, message.key, partition=partition, headers=message.headers or None,
-                                 on_delivery=report(index), **extra)
+                producer.produce(
+                    topic, message.value, message.key, partition=partition, headers=message.headers or None,
+                    on_delivery=report(index), **extra)
                 break
             except BufferError:
                 producer.poll(0.1)

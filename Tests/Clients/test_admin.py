@@ -88,7 +88,8 @@ def test_a_producer_survives_the_recreation_of_its_topic(broker, admin, make_top
     assert consume("confluent", broker.bootstrap, topic, 1)[0].value == b"new"
 
 
-@pytest.mark.parametrize("name", ["", ".", "..", "with space", "slash/inside", "ümlaut", "x" * 250, "a:b", "a\0b", "../up"])
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "with space", "slash/inside", "ümlaut", "x" * 250, "a:b", "a\0b", "../up"])
 def test_bad_topic_names(broker, python_admin, name):
     """A name that Kafka refuses is refused, before it becomes a path."""
     with pytest.raises(kafka.errors.InvalidTopicError):

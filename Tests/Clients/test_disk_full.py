@@ -127,7 +127,7 @@ def test_a_start_on_a_full_disk(small_disk, broker, make_topic):
 
 
 def test_an_idempotent_producer_waits_for_room(small_disk, broker, make_topic):
-    """KAFKA_STORAGE_ERROR is retriable: a patient producer gets everything through once, in order, when room is made."""
+    """KAFKA_STORAGE_ERROR is retriable: a patient producer gets everything through, once and in order."""
     topic = make_topic(broker)
     noise = random.Random(13)
     producer = confluent_kafka.Producer(

@@ -30,6 +30,8 @@ def target(make_broker):
     """A broker that must be well after what the test did to it."""
     broker = make_broker({
         "max.decompressed.batch.bytes": "1000000", "socket.request.max.bytes": "10000000", "max.partitions": "300",
+        # Hundreds of clients come at once; with the default of 50 the kernel lets some wait for a second.
+        "socket.listen.backlog.size": "1000",
         "offsets.topic.num.partitions": "4"})
     yield broker
     assert_is_well(broker)

@@ -82,7 +82,7 @@ def beheaded(make_broker, make_topic):
 
 @pytest.mark.parametrize("reset", ["earliest", "latest", "error"])
 def test_a_removed_offset_is_out_of_range(beheaded, reset):
-    """A consumer at a removed record is told so, and resets as it is configured. Catches silent skipping, and a loop."""
+    """A consumer at a removed record is told so, and resets as configured. Catches silent skipping, and a loop."""
     broker, topic, start = beheaded
     consumer = confluent_kafka.Consumer(
         {"bootstrap.servers": broker.bootstrap, "group.id": unique("reset"), "auto.offset.reset": reset})

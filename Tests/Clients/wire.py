@@ -49,7 +49,8 @@ def batch(records, count=1, codec=0, attributes=0, magic=2, crc=None, last_offse
     last = count - 1 if last_offset_delta is None else last_offset_delta
     producer_id, epoch, sequence = producer
     now = 1_700_000_000_000
-    checked = struct.pack(">hiqqqhii", attributes | codec, last, now, now, producer_id, epoch, sequence, count) + records
+    fields = attributes | codec, last, now, now, producer_id, epoch, sequence, count
+    checked = struct.pack(">hiqqqhii", *fields) + records
     crc = crc32c(checked) if crc is None else crc
     tail = struct.pack(">ibI", -1, magic, crc) + checked
     return struct.pack(">qi", 0, len(tail) if length is None else length) + tail
