@@ -50,7 +50,7 @@ package final class Broker: Sendable {
     }
 
     /// Takes over the logs of all topics that the metadata knows.
-    package init(_ parts: Parts) throws(BrokerStartError) {
+    package init(_ parts: Parts) throws(NodeError) {
         controller = parts.controller
         logs = parts.logs
         clock = parts.clock
@@ -185,8 +185,8 @@ package struct BrokerEndpoint: Sendable, Equatable {
     }
 }
 
-/// Why a node cannot start, in one line.
-package struct BrokerStartError: Error, CustomStringConvertible {
+/// Why a node cannot start or stop as it should, in one line.
+package struct NodeError: Error, CustomStringConvertible {
     package let description: String
 
     package init(_ description: String) {

@@ -17,7 +17,7 @@ package final class TopicService: Sendable {
     // MARK: Start
 
     /// Brings the logs on disk and the metadata together.
-    func openAll() throws(BrokerStartError) {
+    func openAll() throws(NodeError) {
         var topics: [String: Topic] = [:]
         let image = broker.controller.image
         for topic in image.topics.values {
@@ -34,11 +34,11 @@ package final class TopicService: Sendable {
         broker.publish(topics)
     }
 
-    private func opened(_ topic: TopicMetadata) throws(BrokerStartError) -> Topic {
+    private func opened(_ topic: TopicMetadata) throws(NodeError) -> Topic {
         do {
             return try makeTopic(topic)
         } catch {
-            throw BrokerStartError("topic \(topic.name): \(error)")
+            throw NodeError("topic \(topic.name): \(error)")
         }
     }
 

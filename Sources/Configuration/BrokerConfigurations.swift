@@ -45,7 +45,10 @@ package enum BrokerConfigurations {
         broker(
             "socket.send.buffer.bytes", .int(-1...Int64(Int32.max)), default: "102400",
             "SO_SNDBUF; -1 leaves it to the kernel."),
-        broker("socket.listen.backlog.size", .positiveInt, default: "50", "Connections that wait to be accepted."),
+        broker(
+            "socket.listen.backlog.size", .positiveInt, default: "1024",
+            departure: "Kafka's is 50; beyond it, clients that come in a burst wait a second for their second try.",
+            "Connections that wait to be accepted."),
         broker(
             "connections.max.idle.ms", .anyLong, default: "600000",
             "A connection without a request for so long is closed."),

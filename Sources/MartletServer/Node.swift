@@ -79,7 +79,13 @@ package final class Node: Service {
         await acceptor.closeAll()
         maintenance.stop()
         defer { logger.info("node.stopped") }
-        try broker.close()
+        do {
+            try broker.close()
+        } catch {
+            throw NodeError(
+                "stopped, but the logs could not be closed cleanly: \(Node.explain(error)); "
+                    + "nothing acknowledged is lost, the next start recovers them")
+        }
         try await group.shutdownGracefully()
     }
 
@@ -127,8 +133,8 @@ package final class Node: Service {
         try await adminChannel?.close()
     }
 
-    private static func cannotListen(_ listener: Listener, _ error: IOError) -> BrokerStartError {
-        BrokerStartError(
+    private static func cannotListen(_ listener: Listener, _ error: IOError) -> NodeError {
+        NodeError(
             "cannot listen on \(listener.host):\(listener.port): \(String(cString: strerror(error.errnoCode)))")
     }
 
@@ -173,7 +179,7 @@ package final class Node: Service {
         do {
             try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
         } catch {
-            throw BrokerStartError("cannot make the data folder \(path): \(error.localizedDescription)")
+            throw NodeError("cannot make the data folder \(path): \(error.localizedDescription)")
         }
         do {
             let before = try MetaProperties.existing(in: path, fileSystem)
@@ -208,10 +214,10 @@ package final class Node: Service {
             return try Broker(
                 Broker.Parts(
                     configuration: configuration, controller: controller, logs: logs, clock: clock, logger: logger))
-        } catch let error as BrokerStartError {
+        } catch let error as NodeError {
             throw error
         } catch {
-            throw BrokerStartError("cannot open the data folder \(path): \(Node.explain(error))")
+            throw NodeError("cannot open the data folder \(path): \(Node.explain(error))")
         }
     }
 

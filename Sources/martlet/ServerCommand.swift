@@ -53,7 +53,7 @@ struct ServerCommand: AsyncParsableCommand {
                 gracefulShutdownSignals: [.sigterm, .sigint], logger: quiet(logger)))
         do {
             try await group.run()
-        } catch let error as BrokerStartError {
+        } catch let error as NodeError {
             fail("\(error)", code: .failure)
         }
     }

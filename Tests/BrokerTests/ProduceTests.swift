@@ -182,7 +182,8 @@ import Testing
         writer.write(Int32(1))
         writer.nullableString(nil, flexible: false)
         try Batch.produce("t", [(0, Batch.of(["a"]))], acks: 1).encode(to: &writer, version: 7)
-        writer.write(Int8(0))
+        // A second topic is announced and missing. The count stands behind header, transactional id, acks and time-out.
+        writer.patch(Int32(2), at: 10 + 2 + 2 + 4)
         client.send(frame: writer.bytes)
         fixture.run()
         #expect(client.isClosed)
