@@ -169,7 +169,7 @@ package final class TopicService: Sendable {
                 broker.partitions.leader(of: log)?.configurationChanged()
             } else {
                 log = try broker.logs.createLog(
-                    name, topicId: topic.id.bytes, configuration: logConfiguration,
+                    name, topicId: topic.id.description, configuration: logConfiguration,
                     now: broker.clock.wallMilliseconds)
             }
             leaders.append(
@@ -189,7 +189,7 @@ package final class TopicService: Sendable {
     private func removeRemains(of name: PartitionName, notOf id: Uuid) throws(LogDirectoryError) {
         guard let log = broker.logs.log(name) else { return }
         var owner = broker.partitions.topicId(of: log)
-        if owner == nil { owner = try broker.logs.topicId(of: name).flatMap { Uuid(bytes: $0) } }
+        if owner == nil { owner = try broker.logs.topicId(of: name).flatMap { Uuid($0) } }
         guard let owner, owner != id else { return }
         broker.logger.notice("log.remains-removed", metadata: ["partition": "\(name)", "topic.id": "\(owner)"])
         try removeLog(name)

@@ -216,9 +216,9 @@ package final class LogDirectory: @unchecked Sendable {
         lock.withLock { loadedHighWatermarks[name] }
     }
 
-    /// Makes an empty log for a partition that has none here. `topicId` is the 16 bytes of the topic's UUID.
+    /// Makes an empty log for a partition that has none here. `topicId` as Kafka prints it.
     package func createLog(
-        _ name: PartitionName, topicId: [UInt8]?, configuration: LogConfiguration, now: Int64
+        _ name: PartitionName, topicId: String?, configuration: LogConfiguration, now: Int64
     ) throws(LogDirectoryError) -> Log {
         if health.isOffline { throw .offline }
         return try checkpointLock.withLock { () throws(LogDirectoryError) in
@@ -236,7 +236,7 @@ package final class LogDirectory: @unchecked Sendable {
     }
 
     private func makeLog(
-        _ name: PartitionName, topicId: [UInt8]?, configuration: LogConfiguration, now: Int64
+        _ name: PartitionName, topicId: String?, configuration: LogConfiguration, now: Int64
     ) throws(LogDirectoryError) -> Log {
         try lock.withLock { () throws(LogDirectoryError) in
             guard logs[name] == nil else { throw .partitionExists(name) }
@@ -268,7 +268,7 @@ package final class LogDirectory: @unchecked Sendable {
     }
 
     /// The topic id that a partition's directory carries; nil when it has none.
-    package func topicId(of name: PartitionName) throws(LogDirectoryError) -> [UInt8]? {
+    package func topicId(of name: PartitionName) throws(LogDirectoryError) -> String? {
         do throws(FileSystemError) {
             guard
                 let bytes = try fileSystem.contents(

@@ -66,42 +66,17 @@ package struct MetaProperties: Equatable, Sendable {
 /// `partition.metadata`: the id of the topic that a partition's directory belongs to.
 enum PartitionMetadata {
     static let fileName = "partition.metadata"
-    private static let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_".utf8)
+    private static let prefix = "version: 0\ntopic_id: "
 
-    /// Kafka writes ids as URL-safe base64 without padding.
-    static func encode(topicId: [UInt8]) -> [UInt8] {
-        precondition(topicId.count == 16)
-        var text = Array("version: 0\ntopic_id: ".utf8)
-        var bits: UInt32 = 0
-        var bitCount = 0
-        for byte in topicId {
-            bits = bits << 8 | UInt32(byte)
-            bitCount += 8
-            while bitCount >= 6 {
-                bitCount -= 6
-                text.append(alphabet[Int(bits >> UInt32(bitCount)) & 0x3F])
-            }
-        }
-        if bitCount > 0 { text.append(alphabet[Int(bits << UInt32(6 - bitCount)) & 0x3F]) }
-        return text
+    /// `topicId` as Kafka prints it: 22 characters of URL-safe base64.
+    static func encode(topicId: String) -> [UInt8] {
+        Array((prefix + topicId).utf8)
     }
 
     /// nil when the bytes are not such a file.
-    static func decode(_ bytes: [UInt8]) -> [UInt8]? {
-        let prefix = Array("version: 0\ntopic_id: ".utf8)
-        guard bytes.starts(with: prefix) else { return nil }
-        var id: [UInt8] = []
-        var bits: UInt32 = 0
-        var bitCount = 0
-        for character in bytes[prefix.count...] where character != UInt8(ascii: "\n") {
-            guard let value = alphabet.firstIndex(of: character) else { return nil }
-            bits = bits << 6 | UInt32(value)
-            bitCount += 6
-            if bitCount >= 8 {
-                bitCount -= 8
-                id.append(UInt8(truncatingIfNeeded: bits >> UInt32(bitCount)))
-            }
-        }
-        return id.count == 16 ? id : nil
+    static func decode(_ bytes: [UInt8]) -> String? {
+        guard let text = String(validating: bytes, as: UTF8.self), text.hasPrefix(prefix) else { return nil }
+        let id = text.dropFirst(prefix.count).prefix { !$0.isNewline }
+        return id.utf8.count == 22 ? String(id) : nil
     }
 }

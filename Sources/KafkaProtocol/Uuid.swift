@@ -26,21 +26,6 @@ package struct Uuid: Hashable, Sendable {
     }
 }
 
-extension Uuid {
-    /// The 16 bytes, the most significant first.
-    package var bytes: [UInt8] {
-        var writer = ByteWriter()
-        writer.write(self)
-        return writer.bytes
-    }
-
-    package init?(bytes: [UInt8]) {
-        guard bytes.count == 16 else { return nil }
-        self.init(
-            high: bytes[..<8].reduce(0) { $0 << 8 | UInt64($1) }, low: bytes[8...].reduce(0) { $0 << 8 | UInt64($1) })
-    }
-}
-
 extension Uuid: CustomStringConvertible, LosslessStringConvertible {
     private static let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_".utf8)
 

@@ -27,7 +27,7 @@ enum LogAdoption {
                     metadata: ["topic": "\(topic)", "reason": "partitions are missing: \(partitions)"])
                 continue
             }
-            let id = try logs.topicId(of: names[0]).flatMap { Uuid(bytes: $0) } ?? Uuid.random()
+            let id = try logs.topicId(of: names[0]).flatMap { Uuid($0) } ?? Uuid.random()
             var values = ConfigurationValues()
             if InternalTopic.names.contains(topic) {
                 try values.set("cleanup.policy", to: "compact", in: TopicConfigurations.byName)
