@@ -39,7 +39,7 @@ private final class Life {
         log = opened.directory.log(partition)
         if log == nil {
             log = try opened.directory.createLog(
-                partition, topicId: Array(repeating: 7, count: 16), configuration: Self.configuration(), now: 1000)
+                partition, topicId: "BwcHBwcHBwcHBwcHBwcHBw", configuration: Self.configuration(), now: 1000)
         }
     }
 
