@@ -99,11 +99,6 @@ package final class Connection {
         return slots[index].state
     }
 
-    func setState(of slot: UInt64, to state: ReplySlot.State) {
-        guard let index = index(of: slot) else { return }
-        slots[index].state = state
-    }
-
     /// The reply is there. With `buffer` nil it is the one that the slot holds already.
     func complete(_ slot: UInt64, with buffer: ReplyBuffer? = nil) {
         guard let index = index(of: slot) else { return }

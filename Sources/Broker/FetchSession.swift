@@ -115,8 +115,6 @@ final class FetchSessionCache: Sendable {
         self.slots = slots
     }
 
-    var count: Int { entries.withLock { $0.count } }
-
     /// nil when there is no room: the client then sends full requests.
     func make(_ partitions: [FetchPartition], usesTopicIds: Bool, now: Int64) -> FetchSession? {
         entries.withLock { entries in

@@ -232,7 +232,8 @@ extension LogConfiguration {
         self.init()
         segmentBytes = topic.long("segment.bytes")
         segmentMilliseconds = topic.long("segment.ms")
-        segmentJitterMilliseconds = topic.long("segment.jitter.ms")
+        let jitter = min(topic.long("segment.jitter.ms"), segmentMilliseconds)
+        segmentJitterMilliseconds = jitter > 0 ? Int64.random(in: 0...jitter) : 0
         indexIntervalBytes = topic.long("index.interval.bytes")
         indexMaximumBytes = topic.long("segment.index.bytes")
         retentionBytes = topic.long("retention.bytes")

@@ -247,15 +247,6 @@ extension Log {
 
     // MARK: Epochs
 
-    /// Records that `epoch` begins at `startOffset`.
-    package func assignEpochStart(epoch: Int32, startOffset: Int64) throws(LogError) {
-        try change { () throws(LogError) in
-            guard epochs.assign(epoch: epoch, startOffset: startOffset) else { return }
-            try storing { () throws(FileSystemError) in try writeEpochs() }
-            publish()
-        }
-    }
-
     func writeEpochs() throws(FileSystemError) {
         try fileSystem.replaceContents(of: path + "/" + LeaderEpochCache.fileName, with: epochs.text())
         publish()

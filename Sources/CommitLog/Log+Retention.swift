@@ -79,15 +79,6 @@ extension Log {
         }
     }
 
-    /// Moves the start forward, as a follower whose leader's start moved.
-    package func advanceStart(to offset: Int64, now: Int64) throws(LogError) {
-        try change { () throws(LogError) in
-            guard offset > startOffset else { return }
-            guard offset <= endOffset else { throw .offsetOutOfRange(start: startOffset, end: endOffset) }
-            try storing { () throws(FileSystemError) in try moveStart(to: offset) }
-        }
-    }
-
     private func moveStart(to offset: Int64) throws(FileSystemError) {
         guard offset > startOffset else { return }
         setStart(offset)

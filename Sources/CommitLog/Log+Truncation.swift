@@ -19,15 +19,6 @@ extension Log {
         }
     }
 
-    /// Removes all records; the log goes on at `offset`.
-    package func truncateFullyAndStart(at offset: Int64, now: Int64) throws(LogError) {
-        try synchronizing.withLock { () throws(LogError) in
-            try change { () throws(LogError) in
-                try storing { () throws(FileSystemError) in try restart(at: offset, now: now) }
-            }
-        }
-    }
-
     private func cut(to offset: Int64, now: Int64) throws(FileSystemError) {
         truncations += 1
         while segments.count > 1, active.baseOffset >= offset {

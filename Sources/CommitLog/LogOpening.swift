@@ -378,6 +378,8 @@ struct LogRecovery {
         startOffset = min(startOffset, endOffset)
         for segment in segments.dropLast() where segment.offsetIndex.isActive { try segment.seal() }
         try last.unseal()
+        // A segment's age counts from its first record, also over a restart.
+        _ = try last.readFirstTimestamp()
 
         for offset in snapshotOffsets where offset > endOffset {
             try fileSystem.removeFileIfPresent(LogPaths.path(path, offset, .snapshot))

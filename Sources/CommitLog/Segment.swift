@@ -207,19 +207,6 @@ final class Segment {
         return firstTimestamp
     }
 
-    /// Forgets what the indexes say before the segment is walked anew.
-    func resetForRebuild() throws(FileSystemError) {
-        try offsetIndex.load()
-        try timeIndex.load()
-        try offsetIndex.truncate { _ in false }
-        try timeIndex.truncate { _ in false }
-        try transactionIndex.truncate(to: 0)
-        maxTimestamp = -1
-        offsetOfMaxTimestamp = -1
-        firstTimestamp = nil
-        bytesSinceIndexEntry = 0
-    }
-
     /// Takes note of a batch found while the segment is walked anew.
     func noteRebuilt(_ header: RecordBatchHeader, at position: Int64, indexInterval: Int64) {
         note(header, at: position, indexInterval: indexInterval)

@@ -47,8 +47,6 @@ struct DeadlineQueue: Sendable {
         deadlines[timer] = nil
     }
 
-    func isScheduled(_ timer: GroupTimer) -> Bool { deadlines[timer] != nil }
-
     /// A moment not later than the first deadline. It may be early, since deadlines that moved are put right lazily;
     /// then `popExpired` finds nothing and the driver asks again.
     var nextDeadline: Int64? { deadlines.isEmpty ? nil : heap.first?.deadline }

@@ -104,8 +104,6 @@ final class ConnectionAcceptor: Sendable {
         }
     }
 
-    package var connectionCount: Int { state.withLock { $0.total } }
-
     // MARK: The end
 
     /// Takes no more connections and no more requests; replies that are owed still go out.

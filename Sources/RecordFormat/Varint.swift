@@ -11,12 +11,6 @@ extension Array where Element == UInt8 {
     }
 }
 
-/// How many bytes the varint of `value` takes.
-package func varintLength(_ value: Int64) -> Int {
-    let bits = 64 - UInt64(bitPattern: (value << 1) ^ (value >> 63)).leadingZeroBitCount
-    return Swift.max(1, (bits + 6) / 7)
-}
-
 /// A position in bytes that nobody trusts. Every step is checked against the end.
 package struct ByteCursor {
     let bytes: UnsafeRawBufferPointer

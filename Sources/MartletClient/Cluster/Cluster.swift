@@ -191,10 +191,6 @@ package actor Cluster {
         return node
     }
 
-    package func forgetCoordinator(of group: String) {
-        coordinators[group] = nil
-    }
-
     // MARK: Requests with retries
 
     /// Sends a request along `route`. `failure` finds the error in a reply. Retriable errors are tried again with
