@@ -61,7 +61,7 @@ struct BatchScanner {
         guard let header = RecordBatchHeader(UnsafeRawBufferPointer(rebasing: window[start..<windowCount])),
             header.magic == RecordBatchHeader.currentMagic,
             header.totalLength >= RecordBatchHeader.byteCount, Int64(header.totalLength) <= end - position,
-            header.baseOffset >= 0, header.lastOffsetDelta >= 0
+            header.baseOffset >= 0, header.lastOffsetDelta >= 0, header.lastOffset >= header.baseOffset
         else { return nil }
         let found = Found(header: header, position: position)
         position = found.nextPosition

@@ -118,7 +118,7 @@ extension Log {
     /// Why nothing can be appended now.
     var refusalOfState: AppendRefusal? {
         if health.isOffline { return .storageFailure }
-        return state == .closed ? .closed : nil
+        return state == .open ? nil : .closed
     }
 
     /// What a failure means for an append. Anything but a full disk is final for the directory.
@@ -249,6 +249,7 @@ extension Log {
 
     func writeEpochs() throws(FileSystemError) {
         try fileSystem.replaceContents(of: path + "/" + LeaderEpochCache.fileName, with: epochs.text())
+        epochsAreDirty = false
         publish()
     }
 }
@@ -263,6 +264,8 @@ private struct LeaderAppender {
     var runStart: Int
     var nextOffset: Int64
     var runTransactions: ([Int64], [ProducerStateManager.CompletedTransaction])
+    /// Why a run could not be written. What comes later in the tick is refused too: it may follow what was taken back.
+    var failure: AppendRefusal?
 
     init(log: Log, scratch: AppendScratch, leaderEpoch: Int32, now: Int64, runStart: Int) {
         self.log = log
@@ -286,6 +289,7 @@ private struct LeaderAppender {
                 try gather(&batches, index)
             } catch {
                 batches[index].outcome = .refused(error)
+                if error == .diskFull || error == .storageFailure { failure = failure ?? error }
             }
         }
         writeRun(&batches, end: batches.endIndex)
@@ -306,12 +310,25 @@ private struct LeaderAppender {
     }
 
     private mutating func gather(_ batches: inout [PendingAppend], _ index: Int) throws(AppendRefusal) {
+        if let failure { throw failure }
         var header = batches[index].header
         let bytes = batches[index].bytes
         precondition(header.totalLength == bytes.count, "only validated batches are appended")
         if bytes.count > log.configuration.maximumMessageBytes { throw .messageTooLarge }
         if bytes.count > log.configuration.segmentBytes { throw .recordListTooLarge }
         let marker = try Log.marker(of: header, bytes)
+        header.baseOffset = nextOffset
+        header.partitionLeaderEpoch = leaderEpoch
+        if !scratch.hasRoom(for: bytes.count)
+            || log.shouldRoll(for: header, pendingBytes: scratch.totalLength, now: now)
+        {
+            writeRun(&batches, end: index)
+            if let refusal = failure ?? log.refusalOfState { throw refusal }
+            header.baseOffset = nextOffset
+            try log.rollIfNeeded(for: header, pendingBytes: 0, now: now)
+        }
+
+        // After what came before is written or taken back, so that it is checked against what is there.
         switch log.producers.check(header, marker: marker) {
         case .accepted: break
         case .refused(let refusal): throw refusal
@@ -320,18 +337,6 @@ private struct LeaderAppender {
                 baseOffset: batch.firstOffset,
                 logAppendTime: header.attributes.contains(.logAppendTime) ? batch.timestamp : -1)
             return
-        }
-
-        header.baseOffset = nextOffset
-        header.partitionLeaderEpoch = leaderEpoch
-        if !scratch.hasRoom(for: bytes.count)
-            || log.shouldRoll(for: header, pendingBytes: scratch.totalLength, now: now)
-        {
-            writeRun(&batches, end: index)
-            // A run that failed gave its offsets back.
-            header.baseOffset = nextOffset
-            if let refusal = log.refusalOfState { throw refusal }
-            try log.rollIfNeeded(for: header, pendingBytes: 0, now: now)
         }
 
         if header.hasProducer {
@@ -358,6 +363,7 @@ private struct LeaderAppender {
         do throws(AppendRefusal) {
             try log.write(scratch, from: log.endOffset)
         } catch {
+            failure = error
             log.producers.restore(scratch.undos, transactions: runTransactions)
             nextOffset = log.endOffset
             for index in runStart..<end {

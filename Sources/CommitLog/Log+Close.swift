@@ -2,14 +2,17 @@ extension Log {
     /// Makes everything durable, the indexes and producers included, and ends the use of the log. After this the
     /// directory can be marked as cleanly shut down.
     package func close(now: Int64) throws(LogError) {
-        if lock.withLock({ state == .closed }) { return }
+        if lock.withLock({ state != .open }) { return }
         try change { () throws(LogError) in
             try storing { () throws(FileSystemError) in
+                if epochsAreDirty { try writeEpochs() }
                 try active.seal()
                 unsynchronizedSealed.append(active)
                 try writeProducerSnapshot(at: endOffset)
                 try fileSystem.open(LogPaths.path(path, endOffset, .snapshot), .readWrite).synchronize()
             }
+            // What came now would stand behind the snapshot, and in front of a mark that says all is well.
+            state = .closing
         }
         try sync(now: now)
         for path in lock.withLock({ pendingDeletions.flatMap(\.paths) }) {

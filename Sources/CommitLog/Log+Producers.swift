@@ -90,7 +90,8 @@ struct ProducerReplay {
         var position = segments.first?.baseOffset ?? startOffset
         for offset in snapshotOffsets.reversed() where offset <= endOffset {
             let file = LogPaths.path(path, offset, .snapshot)
-            guard let bytes = try fileSystem.contents(of: file) else { continue }
+            // Our own file, checked by its CRC; it is as large as the producers are many.
+            guard let bytes = try fileSystem.contents(of: file, limit: .max) else { continue }
             guard let snapshot = ProducerSnapshot.decode(bytes) else {
                 report.add(file, cut: Int64(bytes.count), .corruptProducerSnapshot)
                 try fileSystem.removeFileIfPresent(file)

@@ -51,7 +51,7 @@ extension Log {
             }
         }
         let newStart = max(startOffset, segments[count].baseOffset)
-        try moveStart(to: newStart)
+        moveStart(to: newStart)
         try removeFirstSegments(count, now: now)
         var result = RetentionResult()
         result.deletedSegments = count
@@ -69,7 +69,7 @@ extension Log {
             }
             guard offset > startOffset else { return startOffset }
             try storing { () throws(FileSystemError) in
-                try moveStart(to: offset)
+                moveStart(to: offset)
                 guard !isCleaning else { return }
                 var count = 0
                 while count + 1 < segments.count, segments[count + 1].baseOffset <= offset { count += 1 }
@@ -79,16 +79,12 @@ extension Log {
         }
     }
 
-    private func moveStart(to offset: Int64) throws(FileSystemError) {
+    /// The epochs' file follows later: opening the log cuts them at its start all the same, and nobody should wait for
+    /// the disk under the lock.
+    private func moveStart(to offset: Int64) {
         guard offset > startOffset else { return }
         setStart(offset)
-        guard epochs.truncateStart(to: offset) else { return }
-        do {
-            try writeEpochs()
-        } catch {
-            // Opening the log does the same again, and freeing space must not need space.
-            guard error.isOutOfResources else { throw error }
-        }
+        if epochs.truncateStart(to: offset) { epochsAreDirty = true }
     }
 
     private func removeFirstSegments(_ count: Int, now: Int64) throws(FileSystemError) {

@@ -18,7 +18,7 @@ package final class Log: @unchecked Sendable {
     let synchronizing = Lock()
 
     enum State {
-        case open, closed
+        case open, closing, closed
     }
 
     // MARK: Under the lock
@@ -30,6 +30,8 @@ package final class Log: @unchecked Sendable {
     var segments: [Segment]
     var producers: ProducerStateManager
     var epochs: LeaderEpochCache
+    /// The epochs' file still names some that were cut at the start.
+    var epochsAreDirty = false
     var recent = RecentBatches()
     /// Sealed segments with bytes or indexes that were not synchronized.
     var unsynchronizedSealed: [Segment] = []

@@ -49,6 +49,9 @@ package final class LogDirectory: @unchecked Sendable {
         package var nodeId: Int32
         /// The configuration of a topic's logs.
         package var configuration: @Sendable (PartitionName) -> LogConfiguration
+        /// Whether another broker wrote the directory. Kafka compacts above its recovery points, so that gaps there are
+        /// no sign of a lost tail.
+        package var isForeign: Bool
         /// How many logs are recovered at the same time.
         package var recoveryThreads: Int
         package var now: Int64
@@ -56,8 +59,9 @@ package final class LogDirectory: @unchecked Sendable {
         package init(
             path: String, fileSystem: any FileSystem, clusterId: String, nodeId: Int32,
             configuration: @escaping @Sendable (PartitionName) -> LogConfiguration = { _ in LogConfiguration() },
-            recoveryThreads: Int = 1, now: Int64
+            isForeign: Bool = false, recoveryThreads: Int = 1, now: Int64
         ) {
+            self.isForeign = isForeign
             self.path = path
             self.fileSystem = fileSystem
             self.clusterId = clusterId
@@ -131,7 +135,8 @@ package final class LogDirectory: @unchecked Sendable {
                         name: partition, path: path, fileSystem: fileSystem,
                         configuration: opening.configuration(partition),
                         recoveryPoint: recoveryPoints?[partition] ?? 0,
-                        isRecoveryPointKnown: recoveryPoints != nil, logStartOffset: starts[partition] ?? 0,
+                        isRecoveryPointKnown: recoveryPoints != nil && !opening.isForeign,
+                        logStartOffset: starts[partition] ?? 0,
                         wasCleanShutdown: wasClean, now: opening.now, health: directory.health))
             }
         } catch {
@@ -382,7 +387,8 @@ package final class LogDirectory: @unchecked Sendable {
     private func writeStartOffsets(of logs: [PartitionName: Log]) throws(FileSystemError) {
         try write(
             .logStart,
-            logs.mapValues(\.startOffset).filter { name, start in start > logs[name]?.firstSegmentBaseOffset ?? 0 })
+            // Also where a segment begins there: the removal of those before it may not be on stable storage yet.
+            logs.mapValues(\.startOffset).filter { $0.value > 0 })
     }
 
     /// One thread at a time, because each file is replaced as a whole.
@@ -426,8 +432,4 @@ package final class LogDirectory: @unchecked Sendable {
         }
         lock.withLock { processLock = nil }
     }
-}
-
-extension Log {
-    var firstSegmentBaseOffset: Int64 { lock.withLock { segments.first?.baseOffset ?? 0 } }
 }

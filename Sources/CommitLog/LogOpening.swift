@@ -271,6 +271,8 @@ struct LogRecovery {
                 baseOffset: base, file: file, size: size, offsetIndex: offsetIndex, timeIndex: timeIndex,
                 transactionIndex: transactionIndex, touchedAt: status?.modificationTime ?? opening.now)
             _ = try segment.readTail()
+            // Compaction asks how long the oldest record has been waiting.
+            if opening.configuration.cleanupPolicy.contains(.compact) { _ = try segment.readFirstTimestamp() }
             if !isLast { try segment.seal() }
             segments.append(segment)
             return true

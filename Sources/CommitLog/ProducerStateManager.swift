@@ -114,6 +114,8 @@ struct ProducerStateManager {
 
     /// Forgets producers that have been silent for `expiration` and have no open transaction.
     mutating func expire(now: Int64, expiration: Int64) {
+        // Time begins to count now for whoever wrote of the future, or they would be remembered until it comes.
+        for (id, producer) in producers where producer.lastTimestamp > now { producers[id]?.lastTimestamp = now }
         guard producers.contains(where: { Self.isExpired($0.value, now, expiration) }) else { return }
         producers = producers.filter { !Self.isExpired($0.value, now, expiration) }
     }

@@ -114,7 +114,9 @@ enum SegmentRecovery {
             guard crc32c(bytes.slice(RecordBatchHeader.checksumStart..<bytes.count)) == header.crc else {
                 return Result(soundBytes: position, reason: .checksumMismatch)
             }
-            guard header.baseOffset >= nextOffset, header.lastOffset - baseOffset <= Int64(Int32.max) else {
+            guard header.baseOffset >= nextOffset, header.lastOffset >= header.baseOffset,
+                header.lastOffset - baseOffset <= Int64(Int32.max)
+            else {
                 return Result(soundBytes: position, reason: .offsetsOutOfOrder)
             }
             try body(header, position, bytes)

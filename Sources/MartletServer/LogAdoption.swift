@@ -32,8 +32,12 @@ enum LogAdoption {
             if InternalTopic.names.contains(topic) {
                 try values.set("cleanup.policy", to: "compact", in: TopicConfigurations.byName)
             }
-            let metadata = partitions.map { _ in
-                PartitionMetadata(leader: nodeId, leaderEpoch: 0, replicas: [nodeId], inSyncReplicas: [nodeId])
+            // A new leader begins a new epoch, above every one that the records carry.
+            let metadata = partitions.map { partition in
+                let log = logs.log(PartitionName(topic: topic, partition: partition))
+                return PartitionMetadata(
+                    leader: nodeId, leaderEpoch: (log?.latestEpoch ?? -1) + 1, replicas: [nodeId],
+                    inSyncReplicas: [nodeId])
             }
             try controller.create(TopicMetadata(name: topic, id: id, partitions: metadata, configuration: values))
             logger.notice("log.adopted", metadata: ["topic": "\(topic)", "partitions": "\(partitions.count)"])

@@ -61,8 +61,10 @@ package final class Node: Service {
         do {
             try await serve(broker, acceptor, maintenance, admin)
         } catch {
-            maintenance.stop()
+            await acceptor.stopAccepting()
             broker.quiesce()
+            await acceptor.closeAll()
+            maintenance.stop()
             let reason = error
             do {
                 try broker.close()
@@ -197,7 +199,7 @@ package final class Node: Service {
                         TopicConfiguration(topic?.configuration ?? .init(), broker: configuration),
                         isInternal: InternalTopic.names.contains(name.topic), broker: configuration)
                 },
-                recoveryThreads: recoveryThreads, now: clock.wallMilliseconds)
+                isForeign: controller.isNew, recoveryThreads: recoveryThreads, now: clock.wallMilliseconds)
             let (logs, report) = try LogDirectory.open(opening)
             for entry in report.entries {
                 logger.warning(

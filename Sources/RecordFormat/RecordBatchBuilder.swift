@@ -80,7 +80,8 @@ package struct RecordBatchBuilder {
         header.lastOffsetDelta = offsetDelta
         record.removeAll(keepingCapacity: true)
         record.append(0)
-        record.appendVarint(timestamp - header.baseTimestamp)
+        // Readers add it back the same way; with the broker's timestamps a client's base can be anything.
+        record.appendVarint(timestamp &- header.baseTimestamp)
         record.appendVarint(Int64(offsetDelta))
         record.appendNullable(key)
         record.appendNullable(value)

@@ -30,6 +30,19 @@ import Testing
         #expect(try Fixture.open(disk, clean: false).endOffset == 3)
     }
 
+    /// A batch that begins a new write in the same tick must not follow one that was taken back.
+    @Test func nothingFollowsABatchThatWasTakenBack() throws {
+        // Two batches fill a segment, so that the third of the tick is written after a roll.
+        let log = try Fixture.open(disk, Fixture.configuration(segmentBytes: Int64(batch(0).count * 2)))
+        disk.inject(.init(.write, pathSuffix: ".log", code: ENOSPC))
+        #expect(log.append([batch(0), batch(1), batch(2)]) == Array(repeating: .refused(.diskFull), count: 3))
+        #expect(log.endOffset == 0 && !log.health.isOffline)
+        #expect(
+            log.append([batch(0), batch(1)]) == [
+                .appended(baseOffset: 0, logAppendTime: -1), .appended(baseOffset: 1, logAppendTime: -1),
+            ])
+    }
+
     @Test func aFullDiskTakesTransactionsBack() throws {
         let log = try Fixture.open(disk)
         disk.inject(.init(.write, pathSuffix: ".log", code: ENOSPC))

@@ -91,4 +91,40 @@ import Testing
         log.updateHighWatermark(5)
         #expect(log.highWatermark == 10)
     }
+
+    @Test("compaction takes any base timestamp where the broker's time replaced the records'")
+    func extremeBaseTimestamp() throws {
+        let disk = SimulatedFileSystem(seed: 9)
+        let directory = try open(disk)
+        var configuration = LogConfiguration()
+        configuration.segmentBytes = 150
+        configuration.cleanupPolicy = .compact
+        configuration.minimumCleanableDirtyRatio = 0
+        configuration.timestampType = .logAppendTime
+        let log = try directory.createLog(name, topicId: nil, configuration: configuration, now: 1)
+        let validator = RecordBatchValidator()
+        for _ in 0..<4 {
+            var builder = RecordBatchBuilder()
+            builder.append(key: [1], value: [1], timestamp: 0)
+            builder.append(key: [2], value: [2], timestamp: 0)
+            builder.header.baseTimestamp = .min
+            let bytes = try builder.build()
+            try bytes.withUnsafeBytes { memory in
+                let verdict = validator.validate(memory, rules: configuration.recordBatchRules, now: 1_700_000_000_000)
+                guard case .rewritten(let header, let batch) = verdict else {
+                    Issue.record("the broker's time was not put in: \(verdict)")
+                    return
+                }
+                try batch.withBytes { stored in
+                    var appends = [PendingAppend(header: header, bytes: stored)]
+                    log.append(&appends, leaderEpoch: 0, now: 1_700_000_000_000)
+                    try log.sync()
+                }
+            }
+        }
+        log.updateHighWatermark(log.endOffset)
+        try directory.writeCheckpoints()
+        let result = try #require(try LogCleaner().clean(log, now: 1_700_000_100_000))
+        #expect(result.recordsAfter < result.recordsBefore)
+    }
 }
