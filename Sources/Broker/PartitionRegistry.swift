@@ -5,23 +5,27 @@ import Synchronization
 
 /// The partitions that this node leads, by their log: a sync that ended finds its partition here.
 final class PartitionRegistry: Sendable {
+    private struct Entry {
+        var leader: PartitionLeader
+        /// A topic that is made again under the same name is another.
+        var topicId: Uuid
+    }
+
     private struct State {
-        var leaders: [ObjectIdentifier: PartitionLeader] = [:]
-        /// Which topic each is of: a topic that is made again under the same name is another.
-        var topicIds: [ObjectIdentifier: Uuid] = [:]
+        var entries: [ObjectIdentifier: Entry] = [:]
         var nextOrdinal = 0
     }
 
     private let state = Mutex(State())
 
-    var all: [PartitionLeader] { state.withLock { Array($0.leaders.values) } }
+    var all: [PartitionLeader] { state.withLock { $0.entries.values.map(\.leader) } }
 
     func leader(of log: Log) -> PartitionLeader? {
-        state.withLock { $0.leaders[ObjectIdentifier(log)] }
+        state.withLock { $0.entries[ObjectIdentifier(log)]?.leader }
     }
 
     func topicId(of log: Log) -> Uuid? {
-        state.withLock { $0.topicIds[ObjectIdentifier(log)] }
+        state.withLock { $0.entries[ObjectIdentifier(log)]?.topicId }
     }
 
     func add(
@@ -32,16 +36,12 @@ final class PartitionRegistry: Sendable {
                 topic: topic, partition: partition, log: log, ordinal: state.nextOrdinal, leaderEpoch: leaderEpoch,
                 groupCommit: groupCommit)
             state.nextOrdinal += 1
-            state.leaders[ObjectIdentifier(log)] = leader
-            state.topicIds[ObjectIdentifier(log)] = id
+            state.entries[ObjectIdentifier(log)] = Entry(leader: leader, topicId: id)
             return leader
         }
     }
 
     func remove(_ leader: PartitionLeader) {
-        state.withLock { state in
-            state.leaders[ObjectIdentifier(leader.log)] = nil
-            state.topicIds[ObjectIdentifier(leader.log)] = nil
-        }
+        state.withLock { $0.entries[ObjectIdentifier(leader.log)] = nil }
     }
 }

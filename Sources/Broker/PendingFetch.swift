@@ -147,11 +147,8 @@ final class PendingFetch {
 
     private func read(_ leader: PartitionLeader, into result: inout Result, maxBytes: Int, needsOneBatch: Bool) {
         let partition = result.partition
-        if partition.currentLeaderEpoch >= 0 && partition.currentLeaderEpoch != leader.leaderEpoch {
-            result.error =
-                partition.currentLeaderEpoch < leader.leaderEpoch ? .fencedLeaderEpoch : .unknownLeaderEpoch
-            return
-        }
+        result.error = ErrorCode(leaderEpoch: partition.currentLeaderEpoch, of: leader)
+        guard result.error == .none else { return }
         result.leader = leader
         let log = leader.log
         result.highWatermark = leader.highWatermark

@@ -2,9 +2,25 @@ import ClusterMetadata
 import CommitLog
 import KafkaProtocol
 import RecordFormat
+import Replication
 
 /// The one place where inner errors become the protocol's.
 extension ErrorCode {
+    /// What is wrong with the leader epoch that a client believes in (KIP-320): NONE when it is the leader's, or -1 for
+    /// a client that does not say.
+    init(leaderEpoch: Int32, of leader: PartitionLeader) {
+        if leaderEpoch < 0 || leaderEpoch == leader.leaderEpoch {
+            self = .none
+        } else {
+            self = leaderEpoch < leader.leaderEpoch ? .fencedLeaderEpoch : .unknownLeaderEpoch
+        }
+    }
+
+    /// Of a topic that is not there.
+    init(missingTopic name: String) {
+        self = TopicName.objection(to: name) == nil ? .unknownTopicOrPartition : .invalidTopicException
+    }
+
     init(_ refusal: AppendRefusal) {
         switch refusal {
         case .outOfOrderSequenceNumber: self = .outOfOrderSequenceNumber

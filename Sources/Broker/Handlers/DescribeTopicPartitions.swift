@@ -1,4 +1,3 @@
-import ClusterMetadata
 import KafkaProtocol
 
 /// DescribeTopicPartitions: metadata of topics in pages (KIP-966).
@@ -32,9 +31,7 @@ enum DescribeTopicPartitionsHandler: RequestHandler {
             var entry = DescribeTopicPartitionsResponse.DescribeTopicPartitionsResponseTopic()
             entry.name = name
             guard let topic = image.topic(named: name) else {
-                let code =
-                    TopicName.objection(to: name) == nil ? ErrorCode.unknownTopicOrPartition : .invalidTopicException
-                entry.errorCode = code.rawValue
+                entry.errorCode = ErrorCode(missingTopic: name).rawValue
                 response.topics.append(entry)
                 continue
             }

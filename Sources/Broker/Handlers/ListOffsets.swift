@@ -43,11 +43,8 @@ enum ListOffsetsHandler: RequestHandler {
         _ partition: ListOffsetsRequest.ListOffsetsPartition, _ leader: PartitionLeader, committedOnly: Bool,
         into answer: inout ListOffsetsResponse.ListOffsetsPartitionResponse
     ) {
-        if partition.currentLeaderEpoch >= 0 && partition.currentLeaderEpoch != leader.leaderEpoch {
-            let isOld = partition.currentLeaderEpoch < leader.leaderEpoch
-            answer.errorCode = (isOld ? ErrorCode.fencedLeaderEpoch : .unknownLeaderEpoch).rawValue
-            return
-        }
+        answer.errorCode = ErrorCode(leaderEpoch: partition.currentLeaderEpoch, of: leader).rawValue
+        guard answer.errorCode == ErrorCode.none.rawValue else { return }
         let log = leader.log
         let end = leader.visibleEnd(committedOnly: committedOnly)
         do {

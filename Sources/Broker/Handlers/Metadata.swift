@@ -68,9 +68,7 @@ enum MetadataHandler: RequestHandler {
         missing.topicId = asked.topicId
         if let name = asked.name {
             if let topic = image.topic(named: name) { return describe(topic, request) }
-            missing.errorCode =
-                (TopicName.objection(to: name) == nil ? ErrorCode.unknownTopicOrPartition : .invalidTopicException)
-                .rawValue
+            missing.errorCode = ErrorCode(missingTopic: name).rawValue
         } else {
             if let topic = image.topic(withId: asked.topicId) { return describe(topic, request) }
             missing.name = nil

@@ -20,11 +20,8 @@ enum OffsetForLeaderEpochHandler: RequestHandler {
                     answer.errorCode = ErrorCode.unknownTopicOrPartition.rawValue
                     return answer
                 }
-                if partition.currentLeaderEpoch >= 0 && partition.currentLeaderEpoch != leader.leaderEpoch {
-                    let isOld = partition.currentLeaderEpoch < leader.leaderEpoch
-                    answer.errorCode = (isOld ? ErrorCode.fencedLeaderEpoch : .unknownLeaderEpoch).rawValue
-                    return answer
-                }
+                answer.errorCode = ErrorCode(leaderEpoch: partition.currentLeaderEpoch, of: leader).rawValue
+                guard answer.errorCode == ErrorCode.none.rawValue else { return answer }
                 if let end = leader.end(ofEpoch: partition.leaderEpoch) {
                     answer.leaderEpoch = end.epoch
                     answer.endOffset = end.offset
