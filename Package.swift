@@ -37,8 +37,13 @@ let package = Package(
 
         // Pure state machines and the metadata.
         .target(name: "Configuration", swiftSettings: swiftSettings),
+        .target(name: "CoordinatorCore", dependencies: ["KafkaProtocol"], swiftSettings: swiftSettings),
         .target(
-            name: "GroupCoordinator", dependencies: ["KafkaProtocol"], swiftSettings: swiftSettings),
+            name: "GroupCoordinator", dependencies: ["CoordinatorCore", "KafkaProtocol"],
+            swiftSettings: swiftSettings),
+        .target(
+            name: "TransactionCoordinator", dependencies: ["CoordinatorCore", "KafkaProtocol"],
+            swiftSettings: swiftSettings),
         .target(
             name: "ClusterMetadata",
             dependencies: ["KafkaProtocol", "Configuration", .product(name: "GRDB", package: "GRDB.swift")],
@@ -49,8 +54,9 @@ let package = Package(
         .target(
             name: "Broker",
             dependencies: [
-                "KafkaProtocol", "RecordFormat", "CommitLog", "Configuration", "GroupCoordinator", "ClusterMetadata",
-                "Replication", .product(name: "Logging", package: "swift-log"),
+                "KafkaProtocol", "RecordFormat", "CommitLog", "Configuration", "CoordinatorCore", "GroupCoordinator",
+                "TransactionCoordinator", "ClusterMetadata", "Replication",
+                .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: swiftSettings),
         .target(
@@ -94,7 +100,11 @@ let package = Package(
             name: "ClusterMetadataTests", dependencies: ["ClusterMetadata", "Configuration", "KafkaProtocol"],
             swiftSettings: swiftSettings),
         .testTarget(
-            name: "GroupCoordinatorTests", dependencies: ["GroupCoordinator", "KafkaProtocol"],
+            name: "GroupCoordinatorTests", dependencies: ["CoordinatorCore", "GroupCoordinator", "KafkaProtocol"],
+            swiftSettings: swiftSettings),
+        .testTarget(
+            name: "TransactionCoordinatorTests",
+            dependencies: ["CoordinatorCore", "TransactionCoordinator", "KafkaProtocol"],
             swiftSettings: swiftSettings),
         .testTarget(
             name: "MartletClientTests",
@@ -125,8 +135,8 @@ let package = Package(
         .executableTarget(
             name: "MicroBenchmarks",
             dependencies: [
-                "BrokerTestSupport", "Broker", "CAllocationCounter", "CommitLog", "GroupCoordinator", "KafkaProtocol",
-                "RecordFormat",
+                "BrokerTestSupport", "Broker", "CAllocationCounter", "CommitLog", "CoordinatorCore", "GroupCoordinator",
+                "KafkaProtocol", "RecordFormat",
             ],
             path: "Benchmarks/Micro", swiftSettings: swiftSettings),
     ],

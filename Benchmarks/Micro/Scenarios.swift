@@ -1,6 +1,7 @@
 import Broker
 import BrokerTestSupport
 import CommitLog
+import CoordinatorCore
 import GroupCoordinator
 import KafkaProtocol
 import RecordFormat
@@ -139,7 +140,7 @@ private enum Frame {
 private struct Group {
     private var shard: GroupCoordinatorShard
     private var nextToken: UInt64 = 0
-    var actions: [CoordinatorAction] = []
+    var actions: [GroupAction] = []
     var now: Int64 = 1_700_000_000_000
     var memberId = ""
 
@@ -155,12 +156,13 @@ private struct Group {
         shard.finishLoading(now: now, into: &actions)
     }
 
-    mutating func send(_ request: CoordinatorRequest) {
+    mutating func send(_ request: GroupRequest) {
         actions.removeAll(keepingCapacity: true)
         var generator = SystemRandomNumberGenerator()
         shard.handle(
             request, token: RequestToken(rawValue: nextToken),
-            context: RequestContext(apiVersion: 3, clientId: "c", clientHost: "/h"), now: now, using: &generator,
+            context: CoordinatorRequestContext(apiVersion: 3, clientId: "c", clientHost: "/h"), now: now,
+            using: &generator,
             into: &actions)
         nextToken += 1
         // Appends succeed at once.

@@ -117,7 +117,7 @@ package enum MetricsPage {
         let topics = broker.topics
         page.begin("martlet_group_lag_records", "gauge", "Records that a group has not committed, by partition.")
         for shard in broker.groups.allShards {
-            for offset in shard.committedOffsets() {
+            for offset in shard.read(\.committedOffsets) {
                 guard let leader = topics.topic(named: offset.topic)?.leader(of: offset.partition) else { continue }
                 page.sample(
                     "martlet_group_lag_records",

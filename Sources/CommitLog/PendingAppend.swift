@@ -5,13 +5,30 @@ package struct PendingAppend {
     package var header: RecordBatchHeader
     /// The whole batch, valid until `append` returns. Never written to.
     package var bytes: UnsafeRawBufferPointer
+    package var permission: AppendPermission
     package var outcome: AppendOutcome
 
-    package init(header: RecordBatchHeader, bytes: UnsafeRawBufferPointer) {
+    package init(
+        header: RecordBatchHeader, bytes: UnsafeRawBufferPointer, permission: AppendPermission = .client
+    ) {
         self.header = header
         self.bytes = bytes
+        self.permission = permission
         outcome = .pending
     }
+}
+
+/// Whose batch it is, and so which rules of producers and transactions hold for it.
+package enum AppendPermission: Sendable, Equatable {
+    /// A client's batch. If it is transactional, its transaction must be open in this log.
+    case client
+    /// A client's batch that may open its transaction in this log: the log ended at this offset, or further, when the
+    /// transaction's coordinator was asked. If a transaction of the same producer has ended here since, it may not.
+    case verified(at: Int64)
+    /// A coordinator's own batch, which has no sequence number.
+    case coordinator
+    /// A transaction's end. From version 2 on it carries an epoch that none of its transaction's batches had (KIP-890).
+    case marker(transactionVersion: Int16)
 }
 
 /// What became of a batch. `logAppendTime` is -1 unless the topic's timestamps are the broker's.

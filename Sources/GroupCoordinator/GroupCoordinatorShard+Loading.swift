@@ -1,10 +1,13 @@
+import CoordinatorCore
 import KafkaProtocol
 
 /// State from records: those of the log when it is loaded, and those that a handler has just made.
 extension GroupCoordinatorShard {
     /// Takes the next record of the log. Kinds of records that this build does not know are counted and skipped; a known
     /// kind that cannot be read is an error, since it would be forgotten for good.
-    package mutating func replay(key: [UInt8], value: [UInt8]?) throws(ProtocolDecodingError) {
+    package mutating func replay(
+        key: [UInt8], value: [UInt8]?, by producer: TransactionalProducer?
+    ) throws(ProtocolDecodingError) {
         precondition(phase == .loading, "replay after finishLoading")
         switch try GroupRecord.decode(key: key, value: value) {
         case .record(let record): apply(record)
@@ -12,8 +15,10 @@ extension GroupCoordinatorShard {
         }
     }
 
+    package mutating func replay(_ end: TransactionEnd) {}
+
     /// Ends loading: members get a full session to show up in, as their coordinator may just have moved.
-    package mutating func finishLoading(now: Int64, into actions: inout [CoordinatorAction]) {
+    package mutating func finishLoading(now: Int64, into actions: inout [GroupAction]) {
         precondition(phase == .loading, "finishLoading twice")
         phase = .active
         effects.now = now
@@ -22,7 +27,7 @@ extension GroupCoordinatorShard {
         for groupId in classicGroups.keys.sorted() { classicGroups[groupId]!.startSessions(&effects) }
         for groupId in consumerGroups.keys.sorted() { consumerGroups[groupId]!.startTimers(configuration, &effects) }
         effects.schedule(.offsetExpiration, after: configuration.offsetsRetentionCheckIntervalMs)
-        replies.flush(&effects, into: &actions)
+        effects.flush(through: &replies, into: &actions)
     }
 
     mutating func write(_ record: GroupRecord) {

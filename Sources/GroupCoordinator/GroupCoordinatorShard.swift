@@ -1,21 +1,15 @@
+import CoordinatorCore
 import KafkaProtocol
 
 /// The groups and committed offsets of one partition of `__consumer_offsets`: a state machine without clock, I/O and
 /// randomness of its own. Times are milliseconds of the wall clock, since offsets are stamped with them; a clock that
 /// steps makes sessions longer or shorter, never wrong.
 ///
-/// The driver's duties:
-/// 1. Read the partition's log and `replay` each record, then call `finishLoading`. Until then requests are answered
-///    COORDINATOR_LOAD_IN_PROGRESS.
-/// 2. Carry out the actions in order. Each `append` becomes one batch; report it with `appended`, in the order of
-///    appending. Events may be handled while appends are outstanding.
-/// 3. Call `advance` not later than `nextDeadline`.
-/// 4. Call `topicsChanged` with every new image of the topics, before `finishLoading` for the first time.
-///
-/// State changes when an event is handled, before its records are durable; replies wait until they are. When an append
-/// fails, what the state says was not written, so the shard answers everything that waits with an error and refuses all
-/// further work: the driver drops it and loads another from the log.
-package struct GroupCoordinatorShard: Sendable {
+/// A further duty of the driver: call `topicsChanged` with every new image of the topics, before `finishLoading` for the
+/// first time.
+package struct GroupCoordinatorShard: CoordinatorStateMachine {
+    package typealias Effect = Never
+
     enum Phase: Sendable, Equatable {
         case loading
         case active
@@ -32,7 +26,7 @@ package struct GroupCoordinatorShard: Sendable {
     var topics = TopicsImage()
     var topicsVersion: UInt64 = 1
     var effects = GroupEffects()
-    var replies = ReplyQueue()
+    var replies = ReplyQueue<GroupResponse, Never>()
     /// Kinds of records in the log that this build does not know, with how many there were. They are left where they
     /// are.
     package internal(set) var skippedKeyVersions: [Int16: Int] = [:]
@@ -51,8 +45,8 @@ package struct GroupCoordinatorShard: Sendable {
 
     /// Handles a request. Its reply is among the actions of this call or of a later one.
     package mutating func handle(
-        _ request: CoordinatorRequest, token: RequestToken, context: RequestContext, now: Int64,
-        using generator: inout some RandomNumberGenerator, into actions: inout [CoordinatorAction]
+        _ request: GroupRequest, token: RequestToken, context: CoordinatorRequestContext, now: Int64,
+        using generator: inout some RandomNumberGenerator, into actions: inout [GroupAction]
     ) {
         effects.now = now
         switch phase {
@@ -64,11 +58,11 @@ package struct GroupCoordinatorShard: Sendable {
         case .active:
             dispatch(request, token, context, using: &generator)
         }
-        replies.flush(&effects, into: &actions)
+        effects.flush(through: &replies, into: &actions)
     }
 
     private mutating func dispatch(
-        _ request: CoordinatorRequest, _ token: RequestToken, _ context: RequestContext,
+        _ request: GroupRequest, _ token: RequestToken, _ context: CoordinatorRequestContext,
         using generator: inout some RandomNumberGenerator
     ) {
         switch request {
@@ -106,7 +100,7 @@ package struct GroupCoordinatorShard: Sendable {
 
     /// Reports the end of an append. With an error the shard is of no further use.
     package mutating func appended(
-        _ token: AppendToken, error: ErrorCode?, now: Int64, into actions: inout [CoordinatorAction]
+        _ token: AppendToken, error: ErrorCode?, now: Int64, into actions: inout [GroupAction]
     ) {
         guard let error else {
             replies.succeeded(token, into: &actions)
@@ -118,17 +112,17 @@ package struct GroupCoordinatorShard: Sendable {
 
     /// Ends the shard, because the partition moves to another broker or this one stops: all open requests are answered
     /// with `error`.
-    package mutating func unload(error: ErrorCode, now: Int64, into actions: inout [CoordinatorAction]) {
+    package mutating func unload(error: ErrorCode, now: Int64, into actions: inout [GroupAction]) {
         replies.failAll(error, into: &actions)
         end(error, now: now, into: &actions)
     }
 
-    private mutating func end(_ code: ErrorCode, now: Int64, into actions: inout [CoordinatorAction]) {
+    private mutating func end(_ code: ErrorCode, now: Int64, into actions: inout [GroupAction]) {
         effects.now = now
         for groupId in classicGroups.keys.sorted() { classicGroups[groupId]!.failParkedRequests(code, &effects) }
         effects.deadlines = DeadlineQueue()
         phase = .failed(code)
-        replies.flush(&effects, into: &actions)
+        effects.flush(through: &replies, into: &actions)
     }
 
     // MARK: Time
@@ -136,13 +130,13 @@ package struct GroupCoordinatorShard: Sendable {
     /// When `advance` must be called at the latest; it may turn out that nothing was due.
     package var nextDeadline: Int64? { effects.deadlines.nextDeadline }
 
-    package mutating func advance(now: Int64, into actions: inout [CoordinatorAction]) {
+    package mutating func advance(now: Int64, into actions: inout [GroupAction]) {
         guard phase == .active else { return }
         effects.now = now
         while let timer = effects.deadlines.popExpired(now: now) {
             fire(timer)
             // Each timer is an event of its own, so that its records are one batch.
-            replies.flush(&effects, into: &actions)
+            effects.flush(through: &replies, into: &actions)
         }
     }
 
@@ -170,7 +164,7 @@ package struct GroupCoordinatorShard: Sendable {
     /// Takes a new image of the topics. Consumer groups look at it with their members' next heartbeats; offsets in
     /// topics that are gone are deleted at once.
     package mutating func topicsChanged(
-        _ image: TopicsImage, now: Int64, into actions: inout [CoordinatorAction]
+        _ image: TopicsImage, now: Int64, into actions: inout [GroupAction]
     ) {
         effects.now = now
         let gone = topics.topicsByName.filter { name, topic in image.topicsByName[name]?.id != topic.id }
@@ -178,7 +172,7 @@ package struct GroupCoordinatorShard: Sendable {
         topicsVersion += 1
         if phase == .active && !gone.isEmpty {
             deleteOffsets(ofTopics: Set(gone.keys))
-            replies.flush(&effects, into: &actions)
+            effects.flush(through: &replies, into: &actions)
         }
     }
 }

@@ -1,3 +1,4 @@
+import CoordinatorCore
 import KafkaProtocol
 
 /// What handling one event leads to, collected while the state changes: records in the order in which they must be
@@ -9,9 +10,9 @@ struct GroupEffects: Sendable {
     /// many.
     var isDivisible = false
     var replies: [PendingReply] = []
-    var deadlines = DeadlineQueue()
+    var deadlines = DeadlineQueue<GroupTimer>()
 
-    mutating func reply(_ token: RequestToken, _ response: CoordinatorResponse) {
+    mutating func reply(_ token: RequestToken, _ response: GroupResponse) {
         replies.append(PendingReply(token: token, response: response))
     }
 
@@ -22,9 +23,28 @@ struct GroupEffects: Sendable {
     mutating func cancel(_ timer: GroupTimer) {
         deadlines.cancel(timer)
     }
+
+    /// Bounds the batches of divisible records.
+    static let divisibleBatchRecords = 1_000
+
+    /// Hands out what an event led to.
+    mutating func flush(through queue: inout ReplyQueue<GroupResponse, Never>, into actions: inout [GroupAction]) {
+        let limit = isDivisible ? Self.divisibleBatchRecords : records.count
+        var rest = records[...]
+        while !rest.isEmpty {
+            queue.append(.records(rest.prefix(limit).map { $0.encoded() }), into: &actions)
+            rest = rest.dropFirst(limit)
+        }
+        for reply in replies { queue.release(.reply(reply.token, reply.response), into: &actions) }
+        records.removeAll(keepingCapacity: true)
+        replies.removeAll(keepingCapacity: true)
+        isDivisible = false
+    }
 }
+
+package typealias GroupAction = CoordinatorAction<GroupResponse, Never>
 
 struct PendingReply: Sendable, Equatable {
     let token: RequestToken
-    let response: CoordinatorResponse
+    let response: GroupResponse
 }

@@ -1,3 +1,4 @@
+import CoordinatorCore
 import KafkaProtocol
 import Testing
 
@@ -24,7 +25,7 @@ import Testing
     @Test(arguments: 0..<200) func damagedRecordsDoNotTrap(seed: UInt64) {
         var generator = SeededGenerator(seed: seed)
         var shard = GroupCoordinatorShard(configuration: GroupConfiguration(), patternMatcher: PrefixPatternMatcher())
-        var actions: [CoordinatorAction] = []
+        var actions: [GroupAction] = []
         shard.topicsChanged(.numbered(4, 2), now: 0, into: &actions)
         var loaded = 0
         for record in Self.log {
@@ -32,7 +33,7 @@ import Testing
             var value = record.value
             if Bool.random(using: &generator) { value = value.map { damage($0, &generator) } }
             if Int.random(in: 0..<8, using: &generator) == 0 { key = damage(key, &generator) }
-            if (try? shard.replay(key: key, value: value)) != nil { loaded += 1 }
+            if (try? shard.replay(key: key, value: value, by: nil)) != nil { loaded += 1 }
         }
         #expect(loaded > 0)
         shard.finishLoading(now: 1_000_000, into: &actions)
@@ -51,7 +52,7 @@ import Testing
         send(.listGroups(ListGroupsRequest()), 5, &shard, &generator)
         for _ in 0..<50 {
             guard let deadline = shard.nextDeadline else { break }
-            var due: [CoordinatorAction] = []
+            var due: [GroupAction] = []
             shard.advance(now: max(deadline, 1_000_000), into: &due)
             answer(due, &shard)
         }
@@ -59,19 +60,19 @@ import Testing
     }
 
     private func send(
-        _ request: CoordinatorRequest, _ version: Int16, _ shard: inout GroupCoordinatorShard,
+        _ request: GroupRequest, _ version: Int16, _ shard: inout GroupCoordinatorShard,
         _ generator: inout SeededGenerator
     ) {
-        var actions: [CoordinatorAction] = []
+        var actions: [GroupAction] = []
         shard.handle(
             request, token: RequestToken(rawValue: generator.next()),
-            context: RequestContext(apiVersion: version, clientId: "c", clientHost: "h"), now: 1_000_000,
+            context: CoordinatorRequestContext(apiVersion: version, clientId: "c", clientHost: "h"), now: 1_000_000,
             using: &generator, into: &actions)
         answer(actions, &shard)
     }
 
-    private func answer(_ actions: [CoordinatorAction], _ shard: inout GroupCoordinatorShard) {
-        var further: [CoordinatorAction] = []
+    private func answer(_ actions: [GroupAction], _ shard: inout GroupCoordinatorShard) {
+        var further: [GroupAction] = []
         for case .append(_, let token) in actions {
             shard.appended(token, error: nil, now: 1_000_000, into: &further)
         }

@@ -1,3 +1,4 @@
+import CoordinatorCore
 import Testing
 
 @testable import GroupCoordinator
@@ -6,7 +7,7 @@ import Testing
     private func timer(_ index: Int) -> GroupTimer { .classicJoin(groupId: "\(index)") }
 
     @Test func timersFireInOrder() {
-        var queue = DeadlineQueue()
+        var queue = DeadlineQueue<GroupTimer>()
         queue.schedule(timer(1), at: 30)
         queue.schedule(timer(2), at: 10)
         queue.schedule(timer(3), at: 20)
@@ -18,7 +19,7 @@ import Testing
     }
 
     @Test func deadlinesMoveBothWays() {
-        var queue = DeadlineQueue()
+        var queue = DeadlineQueue<GroupTimer>()
         queue.schedule(timer(1), at: 10)
         queue.schedule(timer(1), at: 50)
         #expect(queue.popExpired(now: 10) == nil)
@@ -30,7 +31,7 @@ import Testing
     }
 
     @Test func cancelledTimersStaySilent() {
-        var queue = DeadlineQueue()
+        var queue = DeadlineQueue<GroupTimer>()
         queue.schedule(timer(1), at: 10)
         queue.cancel(timer(1))
         #expect(queue.nextDeadline == nil)
@@ -42,7 +43,7 @@ import Testing
     /// Against a plain dictionary, with any mix of operations.
     @Test(arguments: 0..<20) func behavesLikeATable(seed: UInt64) {
         var generator = SeededGenerator(seed: seed)
-        var queue = DeadlineQueue()
+        var queue = DeadlineQueue<GroupTimer>()
         var table: [GroupTimer: Int64] = [:]
         var now: Int64 = 0
         for _ in 0..<500 {

@@ -68,13 +68,15 @@ import Testing
     @Test func unknownKindsAreSkippedAndDamagedRecordsAreNot() throws {
         var shard = GroupCoordinatorShard(
             configuration: GroupConfiguration(), patternMatcher: PrefixPatternMatcher())
-        try shard.replay(key: [0, 11, 0, 1, 0x67], value: [0, 0])
-        try shard.replay(key: [0, 11, 0, 1, 0x68], value: nil)
+        try shard.replay(key: [0, 11, 0, 1, 0x67], value: [0, 0], by: nil)
+        try shard.replay(key: [0, 11, 0, 1, 0x68], value: nil, by: nil)
         #expect(shard.skippedKeyVersions == [11: 2])
-        #expect(throws: ProtocolDecodingError.truncated) { try shard.replay(key: [0], value: nil) }
-        #expect(throws: ProtocolDecodingError.self) { try shard.replay(key: [0, 2, 0, 1, 0x67], value: [0, 3, 0]) }
+        #expect(throws: ProtocolDecodingError.truncated) { try shard.replay(key: [0], value: nil, by: nil) }
+        #expect(throws: ProtocolDecodingError.self) {
+            try shard.replay(key: [0, 2, 0, 1, 0x67], value: [0, 3, 0], by: nil)
+        }
         #expect(throws: ProtocolDecodingError.unsupportedVersion) {
-            try shard.replay(key: [0, 2, 0, 1, 0x67], value: [0, 9, 0])
+            try shard.replay(key: [0, 2, 0, 1, 0x67], value: [0, 9, 0], by: nil)
         }
     }
 

@@ -1,3 +1,4 @@
+import CoordinatorCore
 import KafkaProtocol
 import Testing
 
@@ -106,7 +107,7 @@ import Testing
         let harness = ShardHarness(topics: topics)
         var client = ClassicClient("a")
         let join = client.joinWithId(harness)
-        var actions: [CoordinatorAction] = []
+        var actions: [GroupAction] = []
         harness.shard.unload(error: .notCoordinator, now: harness.now, into: &actions)
         #expect(actions == [.reply(join, .joinGroup(.failure(.notCoordinator, memberId: client.memberId)))])
     }
@@ -126,7 +127,7 @@ import Testing
         consumerDescribe.groupIds = ["g"]
         var delete = DeleteGroupsRequest()
         delete.groupsNames = ["g"]
-        let requests: [(CoordinatorRequest, Int16)] = [
+        let requests: [(GroupRequest, Int16)] = [
             (.joinGroup(JoinGroupRequest()), 9), (.syncGroup(SyncGroupRequest()), 5),
             (.heartbeat(HeartbeatRequest()), 4), (.leaveGroup(LeaveGroupRequest()), 5),
             (.consumerGroupHeartbeat(ConsumerGroupHeartbeatRequest()), 1), (.offsetFetch(offsetFetch), 9),
@@ -136,8 +137,8 @@ import Testing
             (.deleteGroups(delete), 2),
         ]
         for (request, version) in requests {
-            var actions: [CoordinatorAction] = []
-            let context = RequestContext(apiVersion: version, clientId: "c", clientHost: "h")
+            var actions: [GroupAction] = []
+            let context = CoordinatorRequestContext(apiVersion: version, clientId: "c", clientHost: "h")
             shard.handle(
                 request, token: RequestToken(rawValue: 1), context: context, now: 0, using: &generator, into: &actions)
             guard actions.count == 1, case .reply(_, let response) = actions[0] else {
@@ -148,7 +149,7 @@ import Testing
         }
     }
 
-    private func errors(of response: CoordinatorResponse) -> [Int16] {
+    private func errors(of response: GroupResponse) -> [Int16] {
         switch response {
         case .joinGroup(let response): return [response.errorCode]
         case .syncGroup(let response): return [response.errorCode]

@@ -10,12 +10,14 @@ import Testing
         "Configuration": [],
         "RecordFormat": ["CChecksum", "CZstd", "CLZ4", "CSnappy", "CZlib"],
         "CommitLog": ["CChecksum", "RecordFormat"],
-        "GroupCoordinator": ["KafkaProtocol"],
+        "CoordinatorCore": ["KafkaProtocol"],
+        "GroupCoordinator": ["CoordinatorCore", "KafkaProtocol"],
+        "TransactionCoordinator": ["CoordinatorCore", "KafkaProtocol"],
         "ClusterMetadata": ["KafkaProtocol", "Configuration"],
         "Replication": ["CommitLog"],
         "Broker": [
-            "KafkaProtocol", "RecordFormat", "CommitLog", "Configuration", "GroupCoordinator", "ClusterMetadata",
-            "Replication",
+            "KafkaProtocol", "RecordFormat", "CommitLog", "Configuration", "CoordinatorCore", "GroupCoordinator",
+            "TransactionCoordinator", "ClusterMetadata", "Replication",
         ],
         "MartletServer": ["KafkaProtocol", "CommitLog", "Configuration", "ClusterMetadata", "Broker"],
         "MartletClient": ["KafkaProtocol", "RecordFormat"],
@@ -68,7 +70,8 @@ import Testing
             #expect(
                 !(try String(contentsOf: file, encoding: .utf8)).contains("import NIO"), "\(file.lastPathComponent)")
         }
-        for file in files(below: "Sources/GroupCoordinator", ending: ".swift") {
+        let machines = ["CoordinatorCore", "GroupCoordinator", "TransactionCoordinator"]
+        for file in machines.flatMap({ files(below: "Sources/\($0)", ending: ".swift") }) {
             let text = try String(contentsOf: file, encoding: .utf8)
             for banned in [
                 "import Foundation", "import Dispatch", "import Glibc", "Mutex", "async ", "ContinuousClock",

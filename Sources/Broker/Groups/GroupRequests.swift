@@ -1,17 +1,18 @@
+import CoordinatorCore
 import GroupCoordinator
 import KafkaProtocol
 import Synchronization
 
 extension RequestContext {
-    private var coordinatorContext: GroupCoordinator.RequestContext {
-        GroupCoordinator.RequestContext(
+    private var coordinatorContext: CoordinatorRequestContext {
+        CoordinatorRequestContext(
             apiVersion: version, clientId: clientId ?? "", clientHost: connection.clientHost)
     }
 
     /// A request about one group, for the shard that has it.
     func toGroup<Response: ProtocolResponse>(
-        _ groupId: String, _ request: CoordinatorRequest,
-        _ unwrap: @escaping @Sendable (CoordinatorResponse) -> Response?
+        _ groupId: String, _ request: GroupRequest,
+        _ unwrap: @escaping @Sendable (GroupResponse) -> Response?
     ) -> HandlerOutcome<Response> {
         let ticket = laterReply(Response.self)
         let reply: GroupShard.Reply = { response in
@@ -30,8 +31,8 @@ extension RequestContext {
 
     /// A request about several groups: each shard gets its part, and the parts of the reply are put together.
     func toGroups<Item: Sendable, Response: ProtocolResponse>(
-        _ items: [Item], id: (Item) -> String, request: ([Item]) -> CoordinatorRequest,
-        merge: @escaping @Sendable ([CoordinatorResponse]) -> Response
+        _ items: [Item], id: (Item) -> String, request: ([Item]) -> GroupRequest,
+        merge: @escaping @Sendable ([GroupResponse]) -> Response
     ) -> HandlerOutcome<Response> {
         var parts: [(shard: GroupShard?, items: [Item])] = []
         for item in items {
@@ -47,14 +48,14 @@ extension RequestContext {
 
     /// A request for all shards.
     func toAllGroups<Response: ProtocolResponse>(
-        _ request: CoordinatorRequest, merge: @escaping @Sendable ([CoordinatorResponse]) -> Response
+        _ request: GroupRequest, merge: @escaping @Sendable ([GroupResponse]) -> Response
     ) -> HandlerOutcome<Response> {
         gather(broker.groups.allShards.map { ($0, request) }, merge: merge)
     }
 
     private func gather<Response: ProtocolResponse>(
-        _ parts: [(shard: GroupShard?, request: CoordinatorRequest)],
-        merge: @escaping @Sendable ([CoordinatorResponse]) -> Response
+        _ parts: [(shard: GroupShard?, request: GroupRequest)],
+        merge: @escaping @Sendable ([GroupResponse]) -> Response
     ) -> HandlerOutcome<Response> {
         guard !parts.isEmpty else { return .reply(merge([])) }
         let ticket = laterReply(Response.self)
@@ -73,16 +74,16 @@ extension RequestContext {
 
 /// Collects the replies of several shards.
 private final class Gathering: Sendable {
-    private let replies: Mutex<[CoordinatorResponse?]>
-    private let done: @Sendable ([CoordinatorResponse]) -> Void
+    private let replies: Mutex<[GroupResponse?]>
+    private let done: @Sendable ([GroupResponse]) -> Void
 
-    init(count: Int, _ done: @escaping @Sendable ([CoordinatorResponse]) -> Void) {
+    init(count: Int, _ done: @escaping @Sendable ([GroupResponse]) -> Void) {
         replies = Mutex(Array(repeating: nil, count: count))
         self.done = done
     }
 
-    func add(_ reply: CoordinatorResponse, at index: Int) {
-        let complete = replies.withLock { replies -> [CoordinatorResponse]? in
+    func add(_ reply: GroupResponse, at index: Int) {
+        let complete = replies.withLock { replies -> [GroupResponse]? in
             replies[index] = reply
             return replies.contains { $0 == nil } ? nil : replies.compactMap(\.self)
         }

@@ -1,9 +1,12 @@
 import ClusterMetadata
 import Configuration
+import CoordinatorCore
 import GroupCoordinator
 import KafkaProtocol
 import Replication
 import Synchronization
+
+typealias GroupShard = CoordinatorShard<GroupCoordinatorShard>
 
 /// The groups: a shard of the coordinator for each partition of `__consumer_offsets`.
 package final class GroupService: Sendable {
@@ -36,13 +39,24 @@ package final class GroupService: Sendable {
         return (hash & 0x7FFF_FFFF) % count
     }
 
+    private var role: GroupShard.Role {
+        GroupShard.Role(
+            makeMachine: { [self] _ in
+                GroupCoordinatorShard(configuration: configuration, patternMatcher: TopicPatternEngine())
+            },
+            prepare: { [self] machine, now, actions in
+                machine.topicsChanged(topicsImage(), now: now, into: &actions)
+            },
+            perform: { _, _ in }, timers: timers)
+    }
+
     /// Makes the shards for the partitions that have none, and loads them.
     func loadAll() {
         guard let topic = broker.topics.topic(named: InternalTopic.consumerOffsets) else { return }
         let new = shards.withLock { shards -> [GroupShard] in
             // The number of partitions decides where a group is, so it never changes once groups are served.
             guard shards.isEmpty else { return [] }
-            shards = topic.leaders.map { GroupShard(leader: $0, broker: broker) }
+            shards = topic.leaders.map { GroupShard(leader: $0, broker: broker, role: role) }
             return shards
         }
         for shard in new {
@@ -53,7 +67,9 @@ package final class GroupService: Sendable {
     /// Topics were made, removed or extended.
     func topicsChanged() {
         let image = topicsImage()
-        for shard in allShards { shard.topicsChanged(image) }
+        for shard in allShards {
+            shard.update { $0.topicsChanged(image, now: $1, into: &$2) }
+        }
     }
 
     func topicsImage() -> TopicsImage {

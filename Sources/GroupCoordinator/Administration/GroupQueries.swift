@@ -1,8 +1,11 @@
+import CoordinatorCore
 import KafkaProtocol
 
 /// What groups there are and what they look like.
 extension GroupCoordinatorShard {
-    func describeGroups(_ request: DescribeGroupsRequest, _ context: RequestContext) -> DescribeGroupsResponse {
+    func describeGroups(_ request: DescribeGroupsRequest, _ context: CoordinatorRequestContext)
+        -> DescribeGroupsResponse
+    {
         var response = DescribeGroupsResponse()
         response.groups = request.groups.map { groupId in
             if let group = classicGroups[groupId] { return group.described() }

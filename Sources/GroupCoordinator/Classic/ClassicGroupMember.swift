@@ -1,3 +1,4 @@
+import CoordinatorCore
 import KafkaProtocol
 
 /// A JoinGroup or SyncGroup request that waits for the rest of the group.

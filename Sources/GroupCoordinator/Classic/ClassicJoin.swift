@@ -1,9 +1,10 @@
+import CoordinatorCore
 import KafkaProtocol
 
 /// A JoinGroup request with what came around it.
 struct ClassicJoin {
     let request: JoinGroupRequest
-    let context: RequestContext
+    let context: CoordinatorRequestContext
     let token: RequestToken
     /// The id for this member if it has none.
     let newMemberId: String
@@ -145,7 +146,7 @@ extension ClassicGroup {
     /// Before version 9 a replaced leader must not think that it leads, or it would assign with stale metadata; it is
     /// told the old leader's id. From version 9 it is told to skip the assignment (KIP-814).
     private func replacementResponse(
-        _ memberId: String, _ context: RequestContext, formerLeaderId: String?
+        _ memberId: String, _ context: CoordinatorRequestContext, formerLeaderId: String?
     ) -> JoinGroupResponse {
         var response = joinResponse(for: memberId)
         if context.apiVersion >= 9 {

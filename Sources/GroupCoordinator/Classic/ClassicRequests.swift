@@ -1,9 +1,10 @@
+import CoordinatorCore
 import KafkaProtocol
 
 /// The classic protocol's requests: which group they are for, and whether it is of that protocol.
 extension GroupCoordinatorShard {
     mutating func joinGroup(
-        _ request: JoinGroupRequest, _ token: RequestToken, _ context: RequestContext,
+        _ request: JoinGroupRequest, _ token: RequestToken, _ context: CoordinatorRequestContext,
         using generator: inout some RandomNumberGenerator
     ) {
         if let code = validateJoin(request) {
@@ -71,7 +72,7 @@ extension GroupCoordinatorShard {
         return .failure(classicGroups[request.groupId]!.heartbeat(request, &effects))
     }
 
-    mutating func leaveGroup(_ request: LeaveGroupRequest, _ context: RequestContext) -> LeaveGroupResponse {
+    mutating func leaveGroup(_ request: LeaveGroupRequest, _ context: CoordinatorRequestContext) -> LeaveGroupResponse {
         if request.groupId.isEmpty { return .failure(.invalidGroupId) }
         guard classicGroups[request.groupId] != nil else { return .failure(.unknownMemberId) }
         var identities = request.members

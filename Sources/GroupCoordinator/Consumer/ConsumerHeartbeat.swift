@@ -1,3 +1,4 @@
+import CoordinatorCore
 import KafkaProtocol
 
 /// What a consumer group's handlers need from outside it.
@@ -12,7 +13,7 @@ struct ConsumerGroupEnvironment {
 /// A valid ConsumerGroupHeartbeat of a member that joins or stays, with what came around it.
 struct ConsumerHeartbeat {
     let request: ConsumerGroupHeartbeatRequest
-    let context: RequestContext
+    let context: CoordinatorRequestContext
     /// The request's member id, or a new one.
     let memberId: String
 

@@ -1,9 +1,10 @@
+import CoordinatorCore
 import KafkaProtocol
 
 /// The consumer protocol's requests: which group they are for, and whether it is, or can become, of that protocol.
 extension GroupCoordinatorShard {
     mutating func consumerGroupHeartbeat(
-        _ request: ConsumerGroupHeartbeatRequest, _ context: RequestContext,
+        _ request: ConsumerGroupHeartbeatRequest, _ context: CoordinatorRequestContext,
         using generator: inout some RandomNumberGenerator
     ) -> ConsumerGroupHeartbeatResponse {
         do {

@@ -1,8 +1,9 @@
+import CoordinatorCore
 import KafkaProtocol
 
 extension GroupCoordinatorShard {
     mutating func commitOffsets(
-        _ request: OffsetCommitRequest, _ context: RequestContext
+        _ request: OffsetCommitRequest, _ context: CoordinatorRequestContext
     ) -> OffsetCommitResponse {
         if let code = validateCommit(request, apiVersion: context.apiVersion) { return .failure(request, code) }
         guard Self.recordBytes(of: request) <= GroupLimits.commitBytes else {

@@ -1,9 +1,10 @@
+import CoordinatorCore
 import KafkaProtocol
 
 /// Reads of committed offsets. `require_stable` asks to wait for open transactions; there are none here yet, so every
 /// offset is stable.
 extension GroupCoordinatorShard {
-    func fetchOffsets(_ request: OffsetFetchRequest, _ context: RequestContext) -> OffsetFetchResponse {
+    func fetchOffsets(_ request: OffsetFetchRequest, _ context: CoordinatorRequestContext) -> OffsetFetchResponse {
         guard context.apiVersion < 8 else {
             var response = OffsetFetchResponse()
             response.groups = request.groups.map { fetchOffsets($0, apiVersion: context.apiVersion) }

@@ -1,3 +1,4 @@
+import CoordinatorCore
 import KafkaProtocol
 
 /// A record of `__consumer_offsets`, typed. Key and value each begin with their own 16-bit version; the key's version

@@ -1,3 +1,4 @@
+import CoordinatorCore
 import KafkaProtocol
 
 @testable import GroupCoordinator
@@ -124,7 +125,7 @@ final class Scenario {
         }
         for action in new {
             switch action {
-            case .append(let records, _):
+            case .append(.records(let records), _):
                 for record in records { output.append("append " + describe(record)) }
             case .reply(let token, .joinGroup(let response)):
                 output.append("\(senders[token]!) <- " + describe(response))
@@ -135,6 +136,7 @@ final class Scenario {
             case .reply:
                 if let line = ownReply { output.append(line) }
                 ownReply = nil
+            case .append: preconditionFailure("no transactions in scenarios")
             }
         }
     }

@@ -1,3 +1,4 @@
+import CoordinatorCore
 import KafkaProtocol
 
 @testable import GroupCoordinator
@@ -17,9 +18,9 @@ final class ShardHarness {
     let configuration: GroupConfiguration
     var topics = TopicsImage()
     var log: [CoordinatorRecord] = []
-    var replies: [RequestToken: CoordinatorResponse] = [:]
+    var replies: [RequestToken: GroupResponse] = [:]
     /// All that the shard asked for, in order.
-    var actions: [CoordinatorAction] = []
+    var actions: [GroupAction] = []
     var held: [(records: [CoordinatorRecord], token: AppendToken)] = []
     var holdsAppends = false
     var now: Int64 = 1_000_000
@@ -35,11 +36,11 @@ final class ShardHarness {
 
     private func load() {
         shard = GroupCoordinatorShard(configuration: configuration, patternMatcher: PrefixPatternMatcher())
-        var requested: [CoordinatorAction] = []
+        var requested: [GroupAction] = []
         shard.topicsChanged(topics, now: now, into: &requested)
         for record in log {
             do {
-                try shard.replay(key: record.key, value: record.value)
+                try shard.replay(key: record.key, value: record.value, by: nil)
             } catch {
                 fatalError("cannot replay: \(error)")
             }
@@ -58,12 +59,12 @@ final class ShardHarness {
 
     @discardableResult
     func send(
-        _ request: CoordinatorRequest, version: Int16, clientId: String = "client"
+        _ request: GroupRequest, version: Int16, clientId: String = "client"
     ) -> RequestToken {
         let token = RequestToken(rawValue: nextToken)
         nextToken += 1
-        let context = RequestContext(apiVersion: version, clientId: clientId, clientHost: "/127.0.0.1")
-        var requested: [CoordinatorAction] = []
+        let context = CoordinatorRequestContext(apiVersion: version, clientId: clientId, clientHost: "/127.0.0.1")
+        var requested: [GroupAction] = []
         shard.handle(request, token: token, context: context, now: now, using: &generator, into: &requested)
         carryOut(requested)
         return token
@@ -73,7 +74,7 @@ final class ShardHarness {
     func advance(to time: Int64) {
         while let deadline = shard.nextDeadline, deadline <= time {
             now = max(now, deadline)
-            var requested: [CoordinatorAction] = []
+            var requested: [GroupAction] = []
             shard.advance(now: now, into: &requested)
             carryOut(requested)
         }
@@ -86,7 +87,7 @@ final class ShardHarness {
 
     func setTopics(_ image: TopicsImage) {
         topics = image
-        var requested: [CoordinatorAction] = []
+        var requested: [GroupAction] = []
         shard.topicsChanged(image, now: now, into: &requested)
         carryOut(requested)
     }
@@ -94,20 +95,21 @@ final class ShardHarness {
     func completeAppend(error: ErrorCode? = nil) {
         let append = held.removeFirst()
         if error == nil { log += append.records }
-        var requested: [CoordinatorAction] = []
+        var requested: [GroupAction] = []
         shard.appended(append.token, error: error, now: now, into: &requested)
         carryOut(requested)
     }
 
-    private func carryOut(_ requested: [CoordinatorAction]) {
+    private func carryOut(_ requested: [GroupAction]) {
         actions += requested
         for action in requested {
             switch action {
-            case .append(let records, let token):
+            case .append(.records(let records), let token):
                 held.append((records, token))
             case .reply(let token, let response):
                 precondition(replies[token] == nil, "a request was answered twice")
                 replies[token] = response
+            case .append: preconditionFailure("no transactions here")
             }
         }
         if !holdsAppends {

@@ -1,6 +1,7 @@
+import CoordinatorCore
 import KafkaProtocol
 
-package enum CoordinatorResponse: Sendable, Equatable {
+package enum GroupResponse: WithdrawableResponse {
     case joinGroup(JoinGroupResponse)
     case syncGroup(SyncGroupResponse)
     case heartbeat(HeartbeatResponse)

@@ -1,29 +1,14 @@
-/// What may happen to a group when nobody says anything.
-enum GroupTimer: Hashable, Sendable {
-    /// A classic member, or a member id that was handed out and not used, was silent for its session timeout.
-    case classicSession(groupId: String, memberId: String)
-    /// A classic group has waited long enough for members to rejoin.
-    case classicJoin(groupId: String)
-    /// A classic group has waited long enough for members to ask for their assignment.
-    case classicSync(groupId: String)
-    /// A consumer group member was silent for the session timeout.
-    case consumerSession(groupId: String, memberId: String)
-    /// A consumer group member did not give up partitions within its rebalance timeout.
-    case consumerRebalance(groupId: String, memberId: String)
-    case offsetExpiration
-}
-
 /// All timers of a shard in one binary heap.
 ///
 /// A heartbeat moves a deadline further away far more often than a deadline passes, so a later deadline is only noted;
 /// the heap's entry is put right when it comes up. Invariant: each timer of `deadlines` has an entry in the heap that is
 /// not later than its deadline.
-struct DeadlineQueue: Sendable {
+package struct DeadlineQueue<Timer: Hashable & Sendable>: Sendable {
     private struct Entry: Sendable {
         let deadline: Int64
         /// Breaks ties in the order of scheduling, so that equal inputs lead to equal outputs.
         let sequence: UInt64
-        let timer: GroupTimer
+        let timer: Timer
 
         func precedes(_ other: Entry) -> Bool {
             deadline != other.deadline ? deadline < other.deadline : sequence < other.sequence
@@ -31,10 +16,12 @@ struct DeadlineQueue: Sendable {
     }
 
     private var heap: [Entry] = []
-    private var deadlines: [GroupTimer: (deadline: Int64, earliestEntry: Int64)] = [:]
+    private var deadlines: [Timer: (deadline: Int64, earliestEntry: Int64)] = [:]
     private var nextSequence: UInt64 = 0
 
-    mutating func schedule(_ timer: GroupTimer, at deadline: Int64) {
+    package init() {}
+
+    package mutating func schedule(_ timer: Timer, at deadline: Int64) {
         if let current = deadlines[timer], current.earliestEntry <= deadline {
             deadlines[timer]!.deadline = deadline
         } else {
@@ -43,16 +30,16 @@ struct DeadlineQueue: Sendable {
         }
     }
 
-    mutating func cancel(_ timer: GroupTimer) {
+    package mutating func cancel(_ timer: Timer) {
         deadlines[timer] = nil
     }
 
     /// A moment not later than the first deadline. It may be early, since deadlines that moved are put right lazily;
     /// then `popExpired` finds nothing and the driver asks again.
-    var nextDeadline: Int64? { deadlines.isEmpty ? nil : heap.first?.deadline }
+    package var nextDeadline: Int64? { deadlines.isEmpty ? nil : heap.first?.deadline }
 
     /// Removes the first timer whose deadline has come.
-    mutating func popExpired(now: Int64) -> GroupTimer? {
+    package mutating func popExpired(now: Int64) -> Timer? {
         while let first = heap.first, first.deadline <= now {
             removeFirst()
             guard let current = deadlines[first.timer], current.earliestEntry == first.deadline else { continue }
@@ -66,7 +53,7 @@ struct DeadlineQueue: Sendable {
         return nil
     }
 
-    private mutating func push(_ timer: GroupTimer, _ deadline: Int64) {
+    private mutating func push(_ timer: Timer, _ deadline: Int64) {
         heap.append(Entry(deadline: deadline, sequence: nextSequence, timer: timer))
         nextSequence += 1
         var child = heap.count - 1

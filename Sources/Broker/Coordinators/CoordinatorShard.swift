@@ -1,25 +1,38 @@
 import CommitLog
-import GroupCoordinator
+import CoordinatorCore
 import KafkaProtocol
 import RecordFormat
 import Replication
 import Synchronization
 
-/// Drives one `GroupCoordinatorShard`: carries its records to the partition's log, tells it when they are there, wakes
-/// it when its timers are due and hands its replies to whoever asked.
+/// Drives one coordinator's state machine: carries its batches to the partition's log, tells it when they are there,
+/// wakes it when its timers are due and hands its replies to whoever asked.
 ///
 /// The state machine runs under the lock; its actions are carried out outside it, by one thread at a time and in order,
 /// because appending may complete other waits, which may come back here.
-final class GroupShard: Sendable {
-    typealias Reply = @Sendable (CoordinatorResponse) -> Void
+final class CoordinatorShard<Machine: CoordinatorStateMachine>: Sendable {
+    typealias Reply = @Sendable (Machine.Response) -> Void
+
+    /// What makes a group's shard differ from a transaction's.
+    struct Role: Sendable {
+        /// Makes a machine for the partition; its log is replayed into it.
+        var makeMachine: @Sendable (PartitionLeader) -> Machine
+        /// Tells a replayed machine, on the control thread, what it must know of the world before it serves.
+        var prepare: @Sendable (inout Machine, _ now: Int64, _ actions: inout [Machine.Action]) -> Void
+        /// Carries out an effect, on whichever thread comes by.
+        var perform: @Sendable (Machine.Effect, CoordinatorShard<Machine>) -> Void
+        /// Timers have a thread of their own, so that no slow disk makes sessions expire late.
+        var timers: ControlThread
+    }
 
     let leader: PartitionLeader
     private unowned let broker: Broker
+    private let role: Role
     private let state: Mutex<State>
 
     private struct State: Sendable {
-        var machine: GroupCoordinatorShard
-        var actions: [CoordinatorAction] = []
+        var machine: Machine
+        var actions: [Machine.Action] = []
         /// Whether a thread is carrying out actions.
         var isDraining = false
         var replies: [RequestToken: Reply] = [:]
@@ -34,21 +47,18 @@ final class GroupShard: Sendable {
         var isStopped = false
     }
 
-    init(leader: PartitionLeader, broker: Broker) {
+    init(leader: PartitionLeader, broker: Broker, role: Role) {
         self.leader = leader
         self.broker = broker
-        state = Mutex(State(machine: GroupShard.machine(broker)))
-    }
-
-    private static func machine(_ broker: Broker) -> GroupCoordinatorShard {
-        GroupCoordinatorShard(configuration: broker.groups.configuration, patternMatcher: TopicPatternEngine())
+        self.role = role
+        state = Mutex(State(machine: role.makeMachine(leader)))
     }
 
     private var now: Int64 { broker.clock.wallMilliseconds }
 
     // MARK: Requests
 
-    func handle(_ request: CoordinatorRequest, _ context: GroupCoordinator.RequestContext, reply: @escaping Reply) {
+    func handle(_ request: Machine.Request, _ context: CoordinatorRequestContext, reply: @escaping Reply) {
         let now = now
         state.withLock { state in
             let token = RequestToken(rawValue: state.nextToken)
@@ -61,14 +71,15 @@ final class GroupShard: Sendable {
         drain()
     }
 
-    func topicsChanged(_ image: TopicsImage) {
+    /// Gives the machine an event.
+    func update(_ body: (inout Machine, _ now: Int64, _ actions: inout [Machine.Action]) -> Void) {
         let now = now
-        state.withLock { $0.machine.topicsChanged(image, now: now, into: &$0.actions) }
+        state.withLock { body(&$0.machine, now, &$0.actions) }
         drain()
     }
 
-    func committedOffsets() -> [GroupCoordinatorShard.GroupOffset] {
-        state.withLock { $0.machine.committedOffsets }
+    func read<Result>(_ body: (Machine) -> Result) -> Result {
+        state.withLock { body($0.machine) }
     }
 
     func stop() {
@@ -83,77 +94,46 @@ final class GroupShard: Sendable {
     // MARK: Loading
 
     /// Reads the partition's log. On the control thread, like the changes of topics, so that none is missed between
-    /// the image that is taken here and the next.
+    /// what `prepare` tells here and the next.
     func load() {
-        var machine = GroupShard.machine(broker)
+        var machine = role.makeMachine(leader)
         do {
-            try replayLog(into: &machine)
+            try CoordinatorLog(leader.log).replay(into: &machine)
         } catch {
             broker.logger.error(
-                "groups.not-loaded", metadata: ["partition": "\(leader.log.name)", "error": "\(error)"])
+                "coordinator.not-loaded", metadata: ["partition": "\(leader.log.name)", "error": "\(error)"])
             if !leader.log.isClosed { broker.control.schedule(afterMilliseconds: 5000) { [self] in load() } }
             return
         }
         for (version, count) in machine.skippedKeyVersions {
             broker.logger.notice(
-                "groups.records-skipped",
+                "coordinator.records-skipped",
                 metadata: ["partition": "\(leader.log.name)", "key.version": "\(version)", "count": "\(count)"])
         }
-        let image = broker.groups.topicsImage()
         let now = now
         let loaded = machine
         state.withLock { state in
             guard !state.isStopped else { return }
             state.machine = loaded
-            // What the machine before wanted to write is not this one's; its replies still go out.
+            // What the machine before wanted of the world is not this one's; its replies still go out.
             state.actions.removeAll { action in
-                if case .append = action { return true }
-                return false
+                if case .reply = action { return false }
+                return true
             }
             state.incarnation += 1
             state.hasFailed = false
             state.appends.removeAll()
-            state.machine.topicsChanged(image, now: now, into: &state.actions)
+            role.prepare(&state.machine, now, &state.actions)
             state.machine.finishLoading(now: now, into: &state.actions)
         }
         drain()
-    }
-
-    private func replayLog(into machine: inout GroupCoordinatorShard) throws {
-        let log = leader.log
-        let reader = RecordBatchReader()
-        var offset = log.startOffset
-        let end = log.endOffset
-        var buffer = [UInt8]()
-        while offset < end {
-            let slice = try log.read(from: offset, maxBytes: 1 << 20, minOneBatch: true, upTo: end)
-            guard slice.length > 0 else { return }
-            if buffer.count < slice.length { buffer = [UInt8](repeating: 0, count: slice.length) }
-            try buffer.withUnsafeMutableBytes { memory in
-                let count = try log.copy(slice, into: memory)
-                var position = 0
-                while let header = RecordBatchHeader(UnsafeRawBufferPointer(rebasing: memory[position..<count])),
-                    header.totalLength >= RecordBatchHeader.byteCount, header.totalLength <= count - position
-                {
-                    let batch = UnsafeRawBufferPointer(rebasing: memory[position..<position + header.totalLength])
-                    // A transaction's offsets count only once it is committed, which this build cannot tell yet.
-                    if !header.isControl && !header.isTransactional {
-                        for record in try reader.records(of: batch) {
-                            if let key = record.key { try machine.replay(key: key, value: record.value) }
-                        }
-                    }
-                    offset = header.nextOffset
-                    position += header.totalLength
-                }
-            }
-        }
     }
 
     // MARK: Actions
 
     private func drain() {
         while true {
-            let work = state.withLock { state -> (actions: [CoordinatorAction], incarnation: Int32)? in
+            let work = state.withLock { state -> (actions: [Machine.Action], incarnation: Int32)? in
                 if state.isDraining || state.actions.isEmpty { return nil }
                 state.isDraining = true
                 let actions = state.actions
@@ -163,9 +143,10 @@ final class GroupShard: Sendable {
             guard let work else { break }
             for action in work.actions {
                 switch action {
-                case .append(let records, let token): append(records, token, work.incarnation)
+                case .append(let batch, let token): append(batch, token, work.incarnation)
                 case .reply(let token, let response):
                     state.withLock { $0.replies.removeValue(forKey: token) }?(response)
+                case .perform(let effect): role.perform(effect, self)
                 }
             }
             state.withLock { $0.isDraining = false }
@@ -173,27 +154,21 @@ final class GroupShard: Sendable {
         scheduleWake()
     }
 
-    private func append(_ records: [CoordinatorRecord], _ token: AppendToken, _ incarnation: Int32) {
+    private func append(_ batch: CoordinatorBatch, _ token: AppendToken, _ incarnation: Int32) {
         // After an append that failed, none of the same machine may reach the log: it would lack what came before.
         guard state.withLock({ $0.incarnation == incarnation && !$0.hasFailed }) else { return }
         let now = now
-        var builder = RecordBatchBuilder()
-        for record in records { builder.append(key: record.key, value: record.value, timestamp: now) }
-        let batch: [UInt8]
-        do {
-            batch = try builder.build()
-        } catch {
-            preconditionFailure("an uncompressed batch cannot fail to compress: \(error)")
-        }
-        let outcome = batch.withUnsafeBytes { bytes -> AppendOutcome in
-            var appends = [PendingAppend(header: RecordBatchHeader(bytes)!, bytes: bytes)]
+        let bytes = batch.encoded(now: now)
+        let (outcome, recordCount) = bytes.withUnsafeBytes { memory -> (AppendOutcome, Int64) in
+            let header = RecordBatchHeader(memory)!
+            var appends = [PendingAppend(header: header, bytes: memory, permission: batch.permission)]
             leader.append(&appends, now: now)
-            return appends[0].outcome
+            return (appends[0].outcome, Int64(header.recordCount))
         }
         switch outcome {
         case .appended(let baseOffset, _):
             let waiter = PartitionWaiter(
-                offset: baseOffset + Int64(records.count), listener: self, connection: token.rawValue,
+                offset: baseOffset + recordCount, listener: self, connection: token.rawValue,
                 slot: UInt64(incarnation), index: 0)
             state.withLock { $0.appends[token.rawValue] = token }
             switch leader.wait(waiter) {
@@ -204,7 +179,7 @@ final class GroupShard: Sendable {
         case .refused(let refusal):
             finish(token, incarnation, error: ErrorCode(refusal))
         case .duplicate, .pending:
-            preconditionFailure("a coordinator's batch has no producer")
+            preconditionFailure("a coordinator's batch has no sequence number")
         }
     }
 
@@ -227,7 +202,7 @@ final class GroupShard: Sendable {
         }
         if needsReload {
             broker.logger.error(
-                "groups.append-failed",
+                "coordinator.append-failed",
                 metadata: ["partition": "\(leader.log.name)", "error": "\(error!)", "consequence": "reloading"])
             // What the machine believes is not in the log: the log decides.
             broker.control.schedule(afterMilliseconds: 1000) { [self] in load() }
@@ -246,7 +221,7 @@ final class GroupShard: Sendable {
             return deadline - now
         }
         guard let delay else { return }
-        broker.groups.timers.schedule(afterMilliseconds: delay) { [self] in wakeUp() }
+        role.timers.schedule(afterMilliseconds: delay) { [self] in wakeUp() }
     }
 
     private func wakeUp() {
@@ -260,7 +235,7 @@ final class GroupShard: Sendable {
     }
 }
 
-extension GroupShard: PartitionListener {
+extension CoordinatorShard: PartitionListener {
     func wake(_ waiter: PartitionWaiter, failed: Bool) {
         appended(waiter, error: failed ? .kafkaStorageError : nil)
     }

@@ -1,10 +1,11 @@
+import CoordinatorCore
 import KafkaProtocol
 
-extension CoordinatorResponse {
+extension GroupResponse {
     /// The answer to a request that the shard cannot work on: it is loading, or its log failed.
     package static func failure(
-        _ request: CoordinatorRequest, apiVersion: Int16, _ code: ErrorCode
-    ) -> CoordinatorResponse {
+        _ request: GroupRequest, apiVersion: Int16, _ code: ErrorCode
+    ) -> GroupResponse {
         switch request {
         case .joinGroup(let request):
             return .joinGroup(.failure(code, memberId: request.memberId))
@@ -34,7 +35,7 @@ extension CoordinatorResponse {
     }
 
     /// The same answer, withdrawn: the records it spoke of were not written, or were written to a log that is lost.
-    func failed(_ error: ErrorCode) -> CoordinatorResponse {
+    package func failed(_ error: ErrorCode) -> GroupResponse {
         let code = AppendError.responseCode(for: error)
         switch self {
         case .joinGroup(let response):
