@@ -222,4 +222,6 @@ let messageRegistry: [any ProtocolMessage.Type] = [
     SnapshotHeaderRecord.self,
     StickyAssignorUserData.self,
     VotersRecord.self,
+    TransactionLogKey.self,
+    TransactionLogValue.self,
 ]
