@@ -22,6 +22,9 @@ extension TransactionCoordinatorShard {
                 request.transactionalId, isCommit: request.committed, transactionVersion: TransactionVersion.classic)
             precondition(isDecided, "a transaction that keeps its epoch needs no producer id")
             return .answer(.endTransaction(EndTxnResponse()))
+        // The end of a transaction of version 2 is not that of a producer which has its next epoch. Kafka does not look.
+        case _ where metadata.clientTransactionVersion >= TransactionVersion.epochBump:
+            return .refuse(.invalidTxnState)
         case (.completeCommit, true), (.completeAbort, false):
             return .answer(.endTransaction(EndTxnResponse()))
         case (.prepareCommit, true), (.prepareAbort, false):

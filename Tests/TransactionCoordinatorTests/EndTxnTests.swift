@@ -132,6 +132,17 @@ import Testing
         check(row, .epochBump, .classic)
     }
 
+    @Test(
+        "nor does a classic producer take the end of the epoch before for its own",
+        arguments: [
+            Row(.prepareCommit, true, 0, .refused(.invalidTxnState)),
+            Row(.completeCommit, true, 0, .refused(.invalidTxnState)),
+            Row(.completeAbort, false, 0, .refused(.invalidTxnState)),
+        ])
+    func mixedTheOtherWay(_ row: Row) {
+        check(row, .classic, .epochBump)
+    }
+
     @Test("another producer id, no such id, no id", arguments: Client.allCases)
     func identity(_ client: Client) {
         let harness = TransactionHarness()
