@@ -27,8 +27,16 @@ struct TransactionLogModel {
     /// What the log says.
     private(set) var decisions: Set<Decision> = []
     private(set) var memberships: Set<Membership> = []
-    /// Decided transactions whose ends are in place in all partitions.
-    var settled: Set<MarkersTicket> = []
+    /// How often each id was decided, which names its decisions.
+    private var decisionCounts: [String: Int] = [:]
+    /// The latest decision whose end is in place in all partitions.
+    private var settled: [String: Int] = [:]
+
+    func currentDecision(_ id: String) -> Int { decisionCounts[id, default: 0] }
+
+    mutating func settle(_ id: String, decision: Int) {
+        settled[id] = max(settled[id, default: 0], decision)
+    }
 
     func current(_ id: String) -> TransactionMetadata? { last[id] }
 
@@ -86,10 +94,11 @@ struct TransactionLogModel {
             if before.state != .ongoing && (isCommit || !after.partitions.isEmpty) { return "committed nothing" }
             if before.state == .ongoing && after.partitions != before.partitions { return "forgot partitions" }
             decisions.insert(decision)
+            decisionCounts[id, default: 0] += 1
             if after.clientTransactionVersion < 2 { return kept && after.nextProducerId == -1 ? nil : "strange epoch" }
             return after.producer == next && (after.nextProducerId != -1) == isUsedUp ? nil : "strange next epoch"
         case (.prepareCommit, .completeCommit), (.prepareAbort, .completeAbort):
-            if !before.partitions.isEmpty && !settled.contains(before.markersTicket(id)) { return "complete too early" }
+            if !before.partitions.isEmpty && settled[id] != decisionCounts[id] { return "complete too early" }
             let isReplaced = after.producer == TransactionalProducer(id: before.nextProducerId, epoch: 0)
             return (before.nextProducerId == -1 ? kept : isReplaced) ? nil : "goes on as somebody else"
         default:

@@ -33,8 +33,10 @@ struct TransactionWorld {
     private var history: [Sent] = []
     private var delayed: [Sent] = []
     private var identities: [String: [TransactionalProducer]] = [:]
+    /// Which decisions the harness's held markers carry out.
+    private var heldDecisions: [Int] = []
     /// Ends that were being written when their coordinator died.
-    private var orphans: [TransactionMarkers] = []
+    private var orphans: [(ticket: MarkersTicket, decision: Int)] = []
     private var reported: [MarkersTicket] = []
     /// What a coordinator would know that reads the log as soon as all appends are durable.
     private var written: [String: TransactionMetadata] = [:]
@@ -159,17 +161,18 @@ struct TransactionWorld {
 
     private mutating func completeMarkers() {
         guard let index = harness.heldMarkers.indices.randomElement(using: &generator) else { return }
-        reported.append(harness.heldMarkers[index].ticket)
-        model.settled.insert(harness.heldMarkers[index].ticket)
+        let ticket = harness.heldMarkers[index].ticket
+        reported.append(ticket)
+        model.settle(ticket.transactionalId, decision: heldDecisions.remove(at: index))
         harness.completeMarkers(at: index)
     }
 
     /// A report that comes twice, or to the coordinator after the one that asked.
     private mutating func reportStaleMarkers() {
         if !orphans.isEmpty, chance(50) {
-            let ticket = orphans.removeFirst().ticket
-            model.settled.insert(ticket)
-            reported.append(ticket)
+            let orphan = orphans.removeFirst()
+            model.settle(orphan.ticket.transactionalId, decision: orphan.decision)
+            reported.append(orphan.ticket)
         }
         guard let ticket = reported.randomElement(using: &generator) else { return }
         harness.event { shard, now, actions in shard.markersWritten(ticket, now: now, into: &actions) }
@@ -182,7 +185,6 @@ struct TransactionWorld {
         harness.completeAppend(error: .notEnoughReplicasAfterAppend)
         settle(comparing: false)
         if !open.isEmpty { problems.append("not everyone was told that the append failed") }
-        orphans += harness.heldMarkers
         reload()
         count("failed append")
     }
@@ -192,7 +194,6 @@ struct TransactionWorld {
             harness.log += harness.heldAppends.removeFirst().records
         }
         settle(comparing: false)
-        orphans += harness.heldMarkers
         // Their connections end with the coordinator.
         open = [:]
         reload()
@@ -200,6 +201,8 @@ struct TransactionWorld {
     }
 
     private mutating func reload() {
+        orphans += zip(harness.heldMarkers, heldDecisions).map { (ticket: $0.ticket, decision: $1) }
+        heldDecisions = []
         harness.restart()
         written = [:]
         for id in Self.ids { written[id] = model.current(id) }
@@ -213,6 +216,7 @@ struct TransactionWorld {
                 settle()
             }
             if !harness.heldTickets.isEmpty { harness.completeTicket() }
+            settle()
             if !harness.heldMarkers.isEmpty { completeMarkers() }
             settle()
             if harness.heldAppends.isEmpty && harness.heldTickets.isEmpty && harness.heldMarkers.isEmpty { break }
@@ -273,6 +277,7 @@ struct TransactionWorld {
     }
 
     private mutating func take(_ markers: TransactionMarkers) {
+        heldDecisions.append(model.currentDecision(markers.ticket.transactionalId))
         guard let metadata = model.current(markers.ticket.transactionalId), metadata.state.isPrepared,
             markers.partitions == metadata.partitions.sorted(),
             markers.end.isCommit == (metadata.state == .prepareCommit),
