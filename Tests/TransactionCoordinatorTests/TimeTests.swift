@@ -97,6 +97,9 @@ import Testing
         let before = harness.metadata
         harness.completeTicket()
         #expect(harness.metadata == before && before?.state == .completeCommit)
+        // Nor is it kept.
+        let token = harness.sendInit()
+        #expect(harness.outcome(token) == nil && harness.heldTickets.count == 1)
     }
 
     @Test("a clock that goes back ends nothing early and names no decision twice")

@@ -293,10 +293,14 @@ struct TransactionWorld {
     private mutating func take(_ response: TransactionResponse, to sent: Sent) {
         let id = producers[sent.producer].transactionalId
         switch (sent.request, response) {
-        case (.initProducerId, .initProducerId(let response)):
+        case (.initProducerId(let request), .initProducerId(let response)):
             count("init \(ErrorCode(rawValue: response.errorCode))")
             guard response.errorCode == 0 else { return }
-            learn(TransactionalProducer(id: response.producerId, epoch: response.producerEpoch), sent.producer)
+            let identity = TransactionalProducer(id: response.producerId, epoch: response.producerEpoch)
+            if request.producerId == -1, identities[id]?.contains(identity) == true {
+                problems.append("one that begins is not alone")
+            }
+            learn(identity, sent.producer)
         case (.addPartitions(_, let owner, let partitions, _), .partitions(let code)):
             count("add \(code)")
             guard code == .none else { return }
