@@ -22,7 +22,8 @@ extension TransactionCoordinatorShard {
                 request.transactionalId, isCommit: request.committed, transactionVersion: TransactionVersion.classic)
             precondition(isDecided, "a transaction that keeps its epoch needs no producer id")
             return .answer(.endTransaction(EndTxnResponse()))
-        // The end of a transaction of version 2 is not that of a producer which has its next epoch. Kafka does not look.
+        // The end of a transaction of version 2 is not that of a producer which has the epoch after it. Kafka does
+        // not look.
         case _ where metadata.clientTransactionVersion >= TransactionVersion.epochBump:
             return .refuse(.invalidTxnState)
         case (.completeCommit, true), (.completeAbort, false):
@@ -74,8 +75,8 @@ extension TransactionCoordinatorShard {
         return answerEnded(transactions[id]!)
     }
 
-    /// Whether the producer is the one whose transaction was ended last, with version 2. Kafka looks only at the epoch; a
-    /// producer that was fenced just before a transaction of version 1 would then take that one's end for its own.
+    /// Whether the producer is the one whose transaction was ended last, with version 2. Kafka looks only at the epoch;
+    /// a producer that was fenced just before a transaction of version 1 would then take that one's end for its own.
     private func isRepeatedEnd(by producer: TransactionalProducer, _ metadata: TransactionMetadata) -> Bool {
         guard !(metadata.state == .empty || metadata.state == .ongoing),
             metadata.clientTransactionVersion >= TransactionVersion.epochBump

@@ -42,8 +42,8 @@ extension TransactionCoordinatorShard {
         }
     }
 
-    /// Whether the producer is the present one or may have been it: after its epochs were used up it still knows its old
-    /// id, when it did not get the answer.
+    /// Whether the producer is the present one or may have been it: after its epochs were used up it still knows its
+    /// old id, when it did not get the answer.
     private func isPlausible(_ expected: TransactionalProducer, _ metadata: TransactionMetadata) -> Bool {
         expected.id == metadata.producer.id
             || expected.id == metadata.previousProducerId && TransactionMetadata.isExhausted(epoch: expected.epoch)

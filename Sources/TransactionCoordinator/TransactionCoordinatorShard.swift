@@ -1,8 +1,8 @@
 import CoordinatorCore
 import KafkaProtocol
 
-/// The transactional ids of one partition of `__transaction_state`: who their producer is, and how far their transaction
-/// (KIP-98, 360, 890). A state machine without clock, I/O and randomness of its own.
+/// The transactional ids of one partition of `__transaction_state`: who their producer is, and how far their
+/// transaction (KIP-98, 360, 890). A state machine without clock, I/O and randomness of its own.
 ///
 /// Further duties of the driver: carry out the effects and report with `producerIdAllocated` and `markersWritten`.
 ///

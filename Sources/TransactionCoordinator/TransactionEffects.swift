@@ -1,8 +1,8 @@
 import CoordinatorCore
 import KafkaProtocol
 
-/// What handling one event leads to, collected while the state changes. `ReplyQueue` decides when replies and effects may
-/// leave.
+/// What handling one event leads to, collected while the state changes. `ReplyQueue` decides when replies and effects
+/// may leave.
 struct TransactionEffects: Sendable {
     var now: Int64 = 0
     var records: [CoordinatorRecord] = []

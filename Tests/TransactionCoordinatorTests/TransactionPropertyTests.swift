@@ -4,9 +4,10 @@ import Testing
 @testable import TransactionCoordinator
 
 @Suite struct TransactionPropertyTests {
-    /// The model tells which records may follow which: an outcome never changes, a producer that is fenced never commits,
-    /// epochs never go down, nothing is complete before all partitions know. The world tells that answers and markers speak
-    /// of the durable log only, that everyone is answered once, and that the state is what its records say.
+    /// The model tells which records may follow which: an outcome never changes, a producer that is fenced never
+    /// commits, epochs never go down, nothing is complete before all partitions know. The world tells that answers and
+    /// markers speak of the durable log only, that everyone is answered once, and that the state is what its records
+    /// say.
     @Test("whatever happens, the promises hold", arguments: 0..<8)
     func promises(_ block: UInt64) {
         var counts: [String: Int] = [:]

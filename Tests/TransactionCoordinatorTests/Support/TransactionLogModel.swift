@@ -1,6 +1,5 @@
 import CoordinatorCore
 import KafkaProtocol
-import Testing
 
 @testable import TransactionCoordinator
 
