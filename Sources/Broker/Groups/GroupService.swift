@@ -100,6 +100,7 @@ package final class GroupService: Sendable {
         configuration.offsetMetadataMaxBytes = Int32(broker.int("offset.metadata.max.bytes"))
         configuration.offsetsRetentionMinutes = Int32(broker.int("offsets.retention.minutes"))
         configuration.offsetsRetentionCheckIntervalMs = broker.long("offsets.retention.check.interval.ms")
+        configuration.producerIdExpirationMs = broker.long("producer.id.expiration.ms")
         return configuration
     }
 }
