@@ -16,7 +16,7 @@ package enum GroupRequest: Sendable, Equatable {
     case consumerGroupDescribe(ConsumerGroupDescribeRequest)
     case listGroups(ListGroupsRequest)
     case deleteGroups(DeleteGroupsRequest)
-    /// The driver takes the guard from the shard, then asks the transaction's coordinator whether it is open, then sends
+    /// The driver takes the guard from the shard, asks the transaction's coordinator whether it is open, and then sends
     /// this.
     case txnOffsetCommit(TxnOffsetCommitRequest, guard: TransactionGuard)
     /// A transaction in which offsets of this shard's groups may have been committed is decided.
