@@ -16,6 +16,13 @@ extension GroupCoordinatorShard {
         }
     }
 
+    /// Takes note of a producer that the log knows, and of its last coordinator's epoch, before the log is replayed. What
+    /// the log would refuse is then refused here.
+    package mutating func remember(_ producer: TransactionalProducer, coordinatorEpoch: Int32) {
+        precondition(phase == .loading, "remember after finishLoading")
+        producers.remember(producer, coordinatorEpoch: coordinatorEpoch)
+    }
+
     package mutating func replay(_ end: TransactionEnd) {
         precondition(phase == .loading, "replay after finishLoading")
         apply(end, now: nil)

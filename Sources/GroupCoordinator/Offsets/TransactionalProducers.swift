@@ -129,6 +129,14 @@ struct TransactionalProducers: Sendable, Equatable {
         if producersByGroup[groupId]?.isEmpty == true { producersByGroup[groupId] = nil }
     }
 
+    /// Takes note of what the log knows of a producer, whose records may have been compacted away.
+    mutating func remember(_ producer: TransactionalProducer, coordinatorEpoch: Int32) {
+        var state = producers[producer.id] ?? Producer()
+        state.epoch = max(state.epoch, producer.epoch)
+        state.coordinatorEpoch = max(state.coordinatorEpoch, coordinatorEpoch)
+        producers[producer.id] = state
+    }
+
     // MARK: Forgetting
 
     /// Forgets producers without an open transaction that were silent for `expiration`.
