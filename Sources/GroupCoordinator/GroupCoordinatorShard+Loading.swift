@@ -18,9 +18,11 @@ extension GroupCoordinatorShard {
 
     /// Takes note of a producer that the log knows, and of its last coordinator's epoch, before the log is replayed. What
     /// the log would refuse is then refused here.
-    package mutating func remember(_ producer: TransactionalProducer, coordinatorEpoch: Int32) {
+    package mutating func remember(
+        _ producer: TransactionalProducer, coordinatorEpoch: Int32, hasOpenTransaction: Bool
+    ) {
         precondition(phase == .loading, "remember after finishLoading")
-        producers.remember(producer, coordinatorEpoch: coordinatorEpoch)
+        producers.remember(producer, coordinatorEpoch: coordinatorEpoch, hasOpenTransaction: hasOpenTransaction)
     }
 
     package mutating func replay(_ end: TransactionEnd) {

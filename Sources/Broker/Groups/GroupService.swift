@@ -111,7 +111,8 @@ extension GroupCoordinatorShard {
         for producer in log.activeProducers() {
             remember(
                 TransactionalProducer(id: producer.producerId, epoch: producer.producerEpoch),
-                coordinatorEpoch: producer.coordinatorEpoch)
+                coordinatorEpoch: producer.coordinatorEpoch,
+                hasOpenTransaction: producer.transactionFirstOffset >= 0)
         }
     }
 }

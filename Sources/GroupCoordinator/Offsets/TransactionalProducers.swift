@@ -130,10 +130,11 @@ struct TransactionalProducers: Sendable, Equatable {
     }
 
     /// Takes note of what the log knows of a producer, whose records may have been compacted away.
-    mutating func remember(_ producer: TransactionalProducer, coordinatorEpoch: Int32) {
+    mutating func remember(_ producer: TransactionalProducer, coordinatorEpoch: Int32, hasOpenTransaction: Bool) {
         var state = producers[producer.id] ?? Producer()
         state.epoch = max(state.epoch, producer.epoch)
         state.coordinatorEpoch = max(state.coordinatorEpoch, coordinatorEpoch)
+        state.hasOpenTransaction = hasOpenTransaction
         producers[producer.id] = state
     }
 
