@@ -125,8 +125,8 @@ let package = Package(
         .testTarget(
             name: "BrokerTests",
             dependencies: [
-                "BrokerTestSupport", "Broker", "ClusterMetadata", "CommitLog", "Configuration", "KafkaProtocol",
-                "MartletServer", "Replication",
+                "BrokerTestSupport", "Broker", "ClusterMetadata", "CommitLog", "Configuration", "CoordinatorCore",
+                "GroupCoordinator", "KafkaProtocol", "MartletServer", "RecordFormat", "Replication",
             ],
             swiftSettings: swiftSettings),
 

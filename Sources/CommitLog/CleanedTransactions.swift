@@ -4,7 +4,7 @@ import RecordFormat
 /// transaction is left.
 struct CleanedTransactions {
     private var coming: [AbortedTransaction]
-    private var aborted: [Int64: (transaction: AbortedTransaction, hasRecords: Bool)] = [:]
+    private var aborted: [Int64: (transaction: AbortedTransaction, hasBatches: Bool)] = [:]
     private var committed: Set<Int64> = []
     private var keptAborts: [AbortedTransaction] = []
 
@@ -14,16 +14,17 @@ struct CleanedTransactions {
     }
 
     /// Whether a batch, in the log's order, belongs to nothing that readers need: the records of an aborted
-    /// transaction, or the marker of one without records.
+    /// transaction, or the marker of one without batches.
     mutating func canDiscard(_ header: RecordBatchHeader, _ marker: EndTransactionMarker?) -> Bool {
         while let next = coming.last, next.firstOffset <= header.lastOffset {
             aborted[next.producerId] = (next, false)
             coming.removeLast()
         }
         guard header.isControl else {
-            guard header.isTransactional, header.recordCount > 0 else { return false }
+            // A batch without records counts too: it would open its transaction for good without the marker.
+            guard header.isTransactional else { return false }
             if aborted[header.producerId] != nil {
-                aborted[header.producerId]?.hasRecords = true
+                aborted[header.producerId]?.hasBatches = true
                 return true
             }
             committed.insert(header.producerId)
@@ -33,7 +34,7 @@ struct CleanedTransactions {
         switch marker.outcome {
         case .commit: return committed.remove(header.producerId) == nil
         case .abort:
-            guard let transaction = aborted.removeValue(forKey: header.producerId), transaction.hasRecords else {
+            guard let transaction = aborted.removeValue(forKey: header.producerId), transaction.hasBatches else {
                 return true
             }
             // Readers that have records of it from before must still learn that it was aborted.

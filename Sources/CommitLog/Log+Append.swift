@@ -329,7 +329,7 @@ private struct LeaderAppender {
         }
 
         // After what came before is written or taken back, so that it is checked against what is there.
-        switch log.producers.check(header, marker: marker) {
+        switch log.producers.check(header, marker: marker, batches[index].permission) {
         case .accepted: break
         case .refused(let refusal): throw refusal
         case .duplicate(let batch):

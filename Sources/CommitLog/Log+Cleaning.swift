@@ -103,7 +103,7 @@ extension Log {
     func lastRecordsOfProducers() -> [Int64: ProducerLastRecord] {
         lock.withLock {
             producers.producers.mapValues {
-                ProducerLastRecord(lastOffset: $0.lastBatch?.lastOffset, producerEpoch: $0.producerEpoch)
+                ProducerLastRecord(lastOffset: $0.lastDataOffset, producerEpoch: $0.producerEpoch)
             }
         }
     }

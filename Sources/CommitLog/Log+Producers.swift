@@ -6,9 +6,9 @@ extension Log {
         lock.withLock { producers.producers.values.sorted { $0.producerId < $1.producerId } }
     }
 
-    /// Whether a transaction of this producer is open here.
-    package func hasOpenTransaction(producerId: Int64) -> Bool {
-        lock.withLock { (producers.producers[producerId]?.transactionFirstOffset ?? -1) >= 0 }
+    /// Whether a transaction of this producer and epoch is open here, so that a batch of it needs no verification.
+    package func hasOpenTransaction(producerId: Int64, producerEpoch: Int16) -> Bool {
+        lock.withLock { producers.hasOpenTransaction(producerId: producerId, producerEpoch: producerEpoch) }
     }
 
     /// Transactions with records in the offsets `from..<to` that were aborted, by the offset of their markers.

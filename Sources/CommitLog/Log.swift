@@ -101,7 +101,10 @@ package final class Log: @unchecked Sendable {
     /// Records below this are committed. What `updateHighWatermark` was told.
     package var highWatermark: Int64 { watermark.load(ordering: .acquiring) }
     /// Records below this are committed and belong to no undecided transaction.
-    package var lastStableOffset: Int64 { min(highWatermark, firstUnstable.load(ordering: .acquiring)) }
+    package var lastStableOffset: Int64 {
+        // An open transaction's first records may be deleted.
+        max(startOffset, min(highWatermark, firstUnstable.load(ordering: .acquiring)))
+    }
     /// The bytes of all segments.
     package var size: Int64 { bytes.load(ordering: .acquiring) }
     /// The latest leader epoch; -1 for none.

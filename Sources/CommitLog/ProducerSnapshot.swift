@@ -15,7 +15,7 @@ enum ProducerSnapshot {
             entries.appendBigEndian(producer.producerId)
             entries.appendBigEndian(producer.producerEpoch)
             entries.appendBigEndian(producer.lastSequence)
-            entries.appendBigEndian(last?.lastOffset ?? -1)
+            entries.appendBigEndian(producer.lastDataOffset ?? -1)
             entries.appendBigEndian(last?.offsetDelta ?? 0)
             entries.appendBigEndian(producer.lastTimestamp)
             entries.appendBigEndian(producer.coordinatorEpoch)
@@ -42,11 +42,14 @@ enum ProducerSnapshot {
                 producer.producerEpoch = buffer.loadBigEndian(at: start + 8)
                 let lastOffset: Int64 = buffer.loadBigEndian(at: start + 14)
                 let timestamp: Int64 = buffer.loadBigEndian(at: start + 26)
-                if lastOffset >= 0 {
+                let lastSequence: Int32 = buffer.loadBigEndian(at: start + 10)
+                if lastOffset >= 0, lastSequence >= 0 {
                     producer.add(
                         ProducerBatch(
-                            lastSequence: buffer.loadBigEndian(at: start + 10), lastOffset: lastOffset,
+                            lastSequence: lastSequence, lastOffset: lastOffset,
                             offsetDelta: buffer.loadBigEndian(at: start + 22), timestamp: timestamp))
+                } else {
+                    producer.unsequencedLastOffset = lastOffset
                 }
                 producer.lastTimestamp = timestamp
                 producer.coordinatorEpoch = buffer.loadBigEndian(at: start + 34)

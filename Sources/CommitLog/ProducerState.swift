@@ -41,6 +41,10 @@ package struct ProducerState: Sendable {
     /// The first offset of the open transaction; -1 for none.
     package var transactionFirstOffset: Int64 = -1
     package var lastTimestamp: Int64 = -1
+    /// Where the newest batch without a sequence number ends: a coordinator's. -1 for none of this epoch.
+    var unsequencedLastOffset: Int64 = -1
+    /// Where the producer's newest marker is; -1 when none was seen since the process began.
+    var lastMarkerOffset: Int64 = -1
     private var batches: InlineArray<5, ProducerBatch> = .init(repeating: ProducerBatch())
     package private(set) var batchCount = 0
 
@@ -56,6 +60,12 @@ package struct ProducerState: Sendable {
 
     package var lastBatch: ProducerBatch? { batchCount == 0 ? nil : batches[batchCount - 1] }
     package var lastSequence: Int32 { lastBatch?.lastSequence ?? -1 }
+    package var hasOpenTransaction: Bool { transactionFirstOffset >= 0 }
+    /// Where the batch ends from which the producer's state is found again: the newest with a sequence number, or
+    /// without any such, the newest. nil when only markers are known.
+    var lastDataOffset: Int64? {
+        lastBatch?.lastOffset ?? (unsequencedLastOffset >= 0 ? unsequencedLastOffset : nil)
+    }
 
     func duplicate(of header: RecordBatchHeader) -> ProducerBatch? {
         guard header.producerEpoch == producerEpoch else { return nil }
@@ -81,5 +91,6 @@ package struct ProducerState: Sendable {
         guard epoch != producerEpoch else { return }
         producerEpoch = epoch
         batchCount = 0
+        unsequencedLastOffset = -1
     }
 }

@@ -27,59 +27,111 @@ struct ProducerStateManager {
     /// Reads must not go past this when they are to see committed records only; nil when nothing is undecided.
     var firstUnstableOffset: Int64? {
         let open = openTransactions.first
-        guard let unreplicated = unreplicatedTransactions.map(\.firstOffset).min() else { return open }
+        guard let unreplicated = unreplicatedTransactions.lazy.map(\.firstOffset).min() else { return open }
         return min(open ?? .max, unreplicated)
     }
 
+    func hasOpenTransaction(producerId: Int64, producerEpoch: Int16) -> Bool {
+        guard let producer = producers[producerId] else { return false }
+        return producer.hasOpenTransaction && producer.producerEpoch == producerEpoch
+    }
+
     /// Whether a leader may append this batch. `marker` is that of a control batch.
-    func check(_ header: RecordBatchHeader, marker: EndTransactionMarker?) -> Check {
-        guard header.hasProducer else { return .accepted }
-        guard let producer = producers[header.producerId] else { return .accepted }
-        if header.isControl {
-            guard let marker else { return .accepted }
-            if header.producerEpoch < producer.producerEpoch { return .refused(.invalidProducerEpoch) }
-            if marker.coordinatorEpoch < producer.coordinatorEpoch {
-                return .refused(.transactionCoordinatorFenced)
-            }
+    func check(_ header: RecordBatchHeader, marker: EndTransactionMarker?, _ permission: AppendPermission) -> Check {
+        guard header.hasProducer || header.isControl else { return .accepted }
+        if case .marker(let transactionVersion) = permission {
+            return checkMarker(header, marker, transactionVersion)
+        }
+        if header.isControl { return .refused(.corruptMessage) }
+        guard let producer = producers[header.producerId] else {
+            if permission == .client, header.isTransactional { return .refused(.invalidTransactionState) }
             return .accepted
         }
-        if let duplicate = producer.duplicate(of: header) { return .duplicate(duplicate) }
+        let isCoordinators = permission == .coordinator
+        if !isCoordinators, let duplicate = producer.duplicate(of: header) { return .duplicate(duplicate) }
         if header.producerEpoch < producer.producerEpoch { return .refused(.invalidProducerEpoch) }
-        if header.producerEpoch != producer.producerEpoch {
-            // A new epoch starts its own count.
-            if header.baseSequence != 0, producer.producerEpoch != -1 {
-                return .refused(.outOfOrderSequenceNumber)
-            }
-        } else {
-            let last = producer.lastSequence
-            let expected: Int32 = last == .max ? 0 : last + 1
-            if header.baseSequence != expected { return .refused(.outOfOrderSequenceNumber) }
-        }
-        if producer.transactionFirstOffset >= 0, !header.isTransactional {
+        if header.isTransactional, !Self.maySend(header, producer, permission) {
             return .refused(.invalidTransactionState)
         }
+        if !isCoordinators, !Self.isInSequence(header, after: producer) {
+            return .refused(.outOfOrderSequenceNumber)
+        }
+        if producer.hasOpenTransaction, !header.isTransactional { return .refused(.invalidTransactionState) }
         return .accepted
+    }
+
+    private func checkMarker(
+        _ header: RecordBatchHeader, _ marker: EndTransactionMarker?, _ transactionVersion: Int16
+    ) -> Check {
+        guard header.isControl, header.hasProducer else { return .refused(.corruptMessage) }
+        guard let marker, let producer = producers[header.producerId] else { return .accepted }
+        if header.producerEpoch < producer.producerEpoch { return .refused(.invalidProducerEpoch) }
+        // From version 2 on a marker is one epoch ahead of its transaction. One of the open transaction's own epoch
+        // ended the transaction before. With nothing open it is that marker again, which does no harm.
+        if transactionVersion >= 2, header.producerEpoch == producer.producerEpoch, producer.hasOpenTransaction {
+            return .refused(.invalidProducerEpoch)
+        }
+        if marker.coordinatorEpoch < producer.coordinatorEpoch { return .refused(.transactionCoordinatorFenced) }
+        return .accepted
+    }
+
+    /// Whether a transactional batch may go on with the producer's transaction or begin one (KIP-890).
+    private static func maySend(
+        _ header: RecordBatchHeader, _ producer: ProducerState, _ permission: AppendPermission
+    ) -> Bool {
+        // A transaction of an older epoch whose marker was lost: one marker must not decide over two transactions.
+        if producer.hasOpenTransaction, header.producerEpoch != producer.producerEpoch { return false }
+        switch permission {
+        case .client: return producer.hasOpenTransaction
+        // A marker since then means that it was another transaction that was found open.
+        case .verified(let offset): return producer.lastMarkerOffset < offset
+        case .coordinator, .marker: return true
+        }
+    }
+
+    private static func isInSequence(_ header: RecordBatchHeader, after producer: ProducerState) -> Bool {
+        guard header.producerEpoch == producer.producerEpoch else {
+            // A new epoch starts its own count.
+            return header.baseSequence == 0 || producer.producerEpoch == -1
+        }
+        let last = producer.lastSequence
+        return header.baseSequence == (last == .max ? 0 : last + 1)
     }
 
     /// Takes note of a batch that is, or is about to be, in the log. `header` has its final base offset.
     mutating func apply(_ header: RecordBatchHeader, marker: EndTransactionMarker?) -> CompletedTransaction? {
         guard header.hasProducer else { return nil }
         if header.isControl {
-            guard let marker else { return nil }
-            return complete(header, marker)
+            if let marker { return complete(header, marker) }
+            if header.recordCount == 0 { noteEmptied(header) }
+            return nil
         }
         let isNew: Bool = modify(header.producerId) { producer in
             producer.advanceEpoch(to: header.producerEpoch)
-            producer.add(
-                ProducerBatch(
-                    lastSequence: header.lastSequence, lastOffset: header.lastOffset,
-                    offsetDelta: header.lastOffsetDelta, timestamp: header.maxTimestamp))
-            guard header.isTransactional, producer.transactionFirstOffset < 0 else { return false }
+            if header.baseSequence >= 0 {
+                producer.add(
+                    ProducerBatch(
+                        lastSequence: header.lastSequence, lastOffset: header.lastOffset,
+                        offsetDelta: header.lastOffsetDelta, timestamp: header.maxTimestamp))
+            } else {
+                // A coordinator's batch has no place among those that are recognized when they are repeated.
+                producer.unsequencedLastOffset = header.lastOffset
+                producer.lastTimestamp = header.maxTimestamp
+            }
+            guard header.isTransactional, !producer.hasOpenTransaction else { return false }
             producer.transactionFirstOffset = header.baseOffset
             return true
         }
         if isNew { openTransactions.append(header.baseOffset) }
         return nil
+    }
+
+    /// A marker that compaction emptied is there for its epoch only: its transaction has no batch left.
+    private mutating func noteEmptied(_ header: RecordBatchHeader) {
+        modify(header.producerId) { producer in
+            producer.advanceEpoch(to: max(producer.producerEpoch, header.producerEpoch))
+            producer.lastTimestamp = max(producer.lastTimestamp, header.maxTimestamp)
+        }
     }
 
     private mutating func complete(
@@ -89,6 +141,7 @@ struct ProducerStateManager {
             producer.advanceEpoch(to: header.producerEpoch)
             producer.coordinatorEpoch = marker.coordinatorEpoch
             producer.lastTimestamp = header.maxTimestamp
+            producer.lastMarkerOffset = header.lastOffset
             defer { producer.transactionFirstOffset = -1 }
             return producer.transactionFirstOffset
         }
@@ -121,7 +174,7 @@ struct ProducerStateManager {
     }
 
     private static func isExpired(_ producer: ProducerState, _ now: Int64, _ expiration: Int64) -> Bool {
-        producer.transactionFirstOffset < 0 && now.saturatingSubtracting(producer.lastTimestamp) >= expiration
+        !producer.hasOpenTransaction && now.saturatingSubtracting(producer.lastTimestamp) >= expiration
     }
 
     /// Takes everything from a snapshot's producers.
@@ -129,7 +182,7 @@ struct ProducerStateManager {
         self = ProducerStateManager()
         for producer in snapshot where !Self.isExpired(producer, now, expiration) {
             producers[producer.producerId] = producer
-            if producer.transactionFirstOffset >= 0 { openTransactions.append(producer.transactionFirstOffset) }
+            if producer.hasOpenTransaction { openTransactions.append(producer.transactionFirstOffset) }
         }
         openTransactions.sort()
     }

@@ -27,6 +27,10 @@ package struct GroupConfiguration: Sendable, Equatable {
     /// `offsets.retention.check.interval.ms`
     package var offsetsRetentionCheckIntervalMs: Int64 = 600_000
 
+    /// `producer.id.expiration.ms`: how long the log remembers a silent producer. One that committed offsets in
+    /// transactions is remembered here for twice that.
+    package var producerIdExpirationMs: Int64 = 86_400_000
+
     /// How long a classic member that was never answered may stay in a rebalance. It cannot heartbeat, because it does
     /// not know its member id yet; a client that gave up would otherwise hold the group back for ever.
     package var newMemberJoinTimeoutMs: Int32 = 300_000
@@ -49,6 +53,9 @@ enum GroupLimits {
     static let memberIdPrefixCharacters = 1_024
     /// How often at most a group that waits for absent members looks again.
     static let minimumRetryDelayMs: Int64 = 1_000
+
+    /// Producers of transactions in a shard, not counting those with an open one.
+    static let rememberedProducers = 100_000
 
     static func accepts(identifier: String) -> Bool { identifier.utf8.count <= identifierBytes }
 }

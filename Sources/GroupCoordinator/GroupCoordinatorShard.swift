@@ -23,6 +23,10 @@ package struct GroupCoordinatorShard: CoordinatorStateMachine {
     var classicGroups: [String: ClassicGroup] = [:]
     var consumerGroups: [String: ConsumerGroup] = [:]
     var offsets = OffsetStore()
+    var producers = TransactionalProducers()
+    /// Counts the records of offsets, in the log and after it.
+    var offsetRecordCount: UInt64 = 0
+    var loadedAt: Int64?
     var topics = TopicsImage()
     var topicsVersion: UInt64 = 1
     var effects = GroupEffects()
@@ -93,6 +97,10 @@ package struct GroupCoordinatorShard: CoordinatorStateMachine {
             effects.reply(token, .listGroups(listGroups(request)))
         case .deleteGroups(let request):
             effects.reply(token, .deleteGroups(deleteGroups(request)))
+        case .txnOffsetCommit(let request, let transactionGuard):
+            effects.reply(token, .txnOffsetCommit(commitOffsets(request, transactionGuard)))
+        case .endTransaction(let end):
+            effects.reply(token, .endTransaction(endTransaction(end)))
         }
     }
 

@@ -9,6 +9,10 @@ struct GroupEffects: Sendable {
     /// Whether a crash between two of the records does no harm, so that they may be several batches. Deletions can be
     /// many.
     var isDivisible = false
+    /// The producer in whose transaction the records are.
+    var producer: TransactionalProducer?
+    /// Written instead of records.
+    var endOfTransaction: TransactionEnd?
     var replies: [PendingReply] = []
     var deadlines = DeadlineQueue<GroupTimer>()
 
@@ -29,16 +33,22 @@ struct GroupEffects: Sendable {
 
     /// Hands out what an event led to.
     mutating func flush(through queue: inout ReplyQueue<GroupResponse, Never>, into actions: inout [GroupAction]) {
+        precondition(producer == nil || !isDivisible, "a transaction's records are one batch")
+        precondition(endOfTransaction == nil || records.isEmpty, "an end comes alone")
+        if let end = endOfTransaction { queue.append(.endOfTransaction(end), into: &actions) }
         let limit = isDivisible ? Self.divisibleBatchRecords : records.count
         var rest = records[...]
         while !rest.isEmpty {
-            queue.append(.records(rest.prefix(limit).map { $0.encoded() }), into: &actions)
+            let batch = rest.prefix(limit).map { $0.encoded() }
+            queue.append(producer.map { .transactional(batch, $0) } ?? .records(batch), into: &actions)
             rest = rest.dropFirst(limit)
         }
         for reply in replies { queue.release(.reply(reply.token, reply.response), into: &actions) }
         records.removeAll(keepingCapacity: true)
         replies.removeAll(keepingCapacity: true)
         isDivisible = false
+        producer = nil
+        endOfTransaction = nil
     }
 }
 

@@ -1,3 +1,4 @@
+import CoordinatorCore
 import KafkaProtocol
 
 /// The requests that a shard answers. Those that name several groups (describe, delete, batched offset fetches) must
@@ -15,4 +16,9 @@ package enum GroupRequest: Sendable, Equatable {
     case consumerGroupDescribe(ConsumerGroupDescribeRequest)
     case listGroups(ListGroupsRequest)
     case deleteGroups(DeleteGroupsRequest)
+    /// The driver takes the guard from the shard, asks the transaction's coordinator whether it is open, and then sends
+    /// this.
+    case txnOffsetCommit(TxnOffsetCommitRequest, guard: TransactionGuard)
+    /// A transaction in which offsets of this shard's groups may have been committed is decided.
+    case endTransaction(TransactionEnd)
 }

@@ -31,6 +31,10 @@ extension GroupResponse {
             return .listGroups(.failure(code))
         case .deleteGroups(let request):
             return .deleteGroups(.failure(request, code))
+        case .txnOffsetCommit(let request, _):
+            return .txnOffsetCommit(.failure(request, code))
+        case .endTransaction:
+            return .endTransaction(code)
         }
     }
 
@@ -71,6 +75,10 @@ extension GroupResponse {
         case .deleteGroups(var response):
             for index in response.results.indices { response.results[index].errorCode = code.rawValue }
             return .deleteGroups(response)
+        case .txnOffsetCommit(let response):
+            return .txnOffsetCommit(response.failed(AppendError.commitResponseCode(for: error)))
+        case .endTransaction:
+            return .endTransaction(code)
         }
     }
 }

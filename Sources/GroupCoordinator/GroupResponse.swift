@@ -14,4 +14,6 @@ package enum GroupResponse: WithdrawableResponse {
     case consumerGroupDescribe(ConsumerGroupDescribeResponse)
     case listGroups(ListGroupsResponse)
     case deleteGroups(DeleteGroupsResponse)
+    case txnOffsetCommit(TxnOffsetCommitResponse)
+    case endTransaction(ErrorCode)
 }

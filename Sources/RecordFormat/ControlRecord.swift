@@ -37,9 +37,10 @@ package struct EndTransactionMarker: Equatable, Sendable {
     }
 
     /// The marker in the control batch `batch`; nil for control records of other types, which say nothing about
-    /// transactions.
+    /// transactions, and for a batch that compaction emptied.
     package init?(batch: UnsafeRawBufferPointer) throws(RecordFormatError) {
         guard let header = RecordBatchHeader(batch) else { throw .truncated }
+        if header.isControl, header.recordCount == 0 { return nil }
         guard header.isControl, header.attributes.codecIdentifier == 0, header.totalLength <= batch.count,
             header.totalLength > RecordBatchHeader.byteCount
         else { throw .invalidControlRecord }

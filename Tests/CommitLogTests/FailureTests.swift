@@ -48,7 +48,7 @@ import Testing
         disk.inject(.init(.write, pathSuffix: ".log", code: ENOSPC))
         let open = Fixture.batch(["x"], producerId: 9, epoch: 0, sequence: 0, transactional: true)
         #expect(log.append([open]) == [.refused(.diskFull)])
-        #expect(!log.hasOpenTransaction(producerId: 9))
+        #expect(!log.hasOpenTransaction(producerId: 9, producerEpoch: 0))
         log.append([Fixture.batch(["plain"])])
         log.updateHighWatermark(1)
         #expect(log.lastStableOffset == 1)

@@ -48,9 +48,12 @@ enum Fixture {
 }
 
 extension Log {
-    /// Appends one tick of batches.
+    /// Appends one tick of batches. Without a permission, markers come from a coordinator and transactions were
+    /// verified.
     @discardableResult
-    func append(_ batches: [[UInt8]], epoch: Int32 = 0, now: Int64 = 1000) -> [AppendOutcome] {
+    func append(
+        _ batches: [[UInt8]], epoch: Int32 = 0, now: Int64 = 1000, _ permission: AppendPermission? = nil
+    ) -> [AppendOutcome] {
         let copies = batches.map { bytes in
             let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: bytes.count, alignment: 1)
             copy.copyBytes(from: bytes)
@@ -58,7 +61,14 @@ extension Log {
         }
         defer { for copy in copies { copy.deallocate() } }
         var pending = copies.compactMap { bytes in
-            RecordBatchHeader(bytes).map { PendingAppend(header: $0, bytes: bytes) }
+            RecordBatchHeader(bytes).map { header in
+                PendingAppend(
+                    header: header, bytes: bytes,
+                    permission: permission
+                        ?? (header.isControl
+                            ? .marker(transactionVersion: 0)
+                            : header.isTransactional ? .verified(at: endOffset) : .client))
+            }
         }
         append(&pending, leaderEpoch: epoch, now: now)
         for (copy, original) in zip(copies, batches) {

@@ -130,7 +130,9 @@ import Testing
         #expect(log.abortedTransactions(from: 0, to: 100) == aborted)
         #expect(aborted.count == 1)
         #expect(log.append([batch(6)]) == [.duplicate(baseOffset: 6, logAppendTime: -1)])
-        #expect(log.hasOpenTransaction(producerId: 9) && !log.hasOpenTransaction(producerId: 8))
+        #expect(log.hasOpenTransaction(producerId: 9, producerEpoch: 0))
+        #expect(!log.hasOpenTransaction(producerId: 9, producerEpoch: 1))
+        #expect(!log.hasOpenTransaction(producerId: 8, producerEpoch: 0))
         log.updateHighWatermark(log.endOffset)
         #expect(log.lastStableOffset == 9)
     }

@@ -33,7 +33,17 @@ import Testing
             var value = record.value
             if Bool.random(using: &generator) { value = value.map { damage($0, &generator) } }
             if Int.random(in: 0..<8, using: &generator) == 0 { key = damage(key, &generator) }
-            if (try? shard.replay(key: key, value: value, by: nil)) != nil { loaded += 1 }
+            let producer = TransactionalProducer(
+                id: .random(in: -1...2, using: &generator), epoch: .random(in: -1...2, using: &generator))
+            let isTransactional = Bool.random(using: &generator)
+            if (try? shard.replay(key: key, value: value, by: isTransactional ? producer : nil)) != nil { loaded += 1 }
+            if Int.random(in: 0..<4, using: &generator) == 0 {
+                shard.replay(
+                    TransactionEnd(
+                        producerId: producer.id, producerEpoch: .random(in: .min ... .max, using: &generator),
+                        isCommit: Bool.random(using: &generator),
+                        coordinatorEpoch: .random(in: .min ... .max, using: &generator)))
+            }
         }
         #expect(loaded > 0)
         shard.finishLoading(now: 1_000_000, into: &actions)

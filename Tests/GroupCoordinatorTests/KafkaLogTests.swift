@@ -65,7 +65,7 @@ import Testing
             harness.shard.offsets.offset(group: "group", topic: "t0", partition: 3)
                 == CommittedOffset(
                     offset: 7, leaderEpoch: version >= 3 ? 2 : -1, metadata: "meta", commitTimestamp: 3,
-                    expireTimestamp: version == 1 ? 11 : nil))
+                    expireTimestamp: version == 1 ? 11 : nil, order: 1))
         #expect(harness.describe().groupState == "Empty")
     }
 

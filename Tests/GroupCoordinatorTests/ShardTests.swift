@@ -127,6 +127,11 @@ import Testing
         consumerDescribe.groupIds = ["g"]
         var delete = DeleteGroupsRequest()
         delete.groupsNames = ["g"]
+        var transactional = TxnOffsetCommitRequest()
+        var committed = TxnOffsetCommitRequest.TxnOffsetCommitRequestTopic()
+        committed.partitions = [TxnOffsetCommitRequest.TxnOffsetCommitRequestPartition()]
+        transactional.topics = [committed]
+        let end = TransactionEnd(producerId: 1, producerEpoch: 0, isCommit: true, coordinatorEpoch: 0)
         let requests: [(GroupRequest, Int16)] = [
             (.joinGroup(JoinGroupRequest()), 9), (.syncGroup(SyncGroupRequest()), 5),
             (.heartbeat(HeartbeatRequest()), 4), (.leaveGroup(LeaveGroupRequest()), 5),
@@ -134,7 +139,8 @@ import Testing
             (.offsetFetch(OffsetFetchRequest()), 5), (.offsetFetch(oldFetch), 1),
             (.offsetDelete(OffsetDeleteRequest()), 0), (.describeGroups(describe), 6),
             (.consumerGroupDescribe(consumerDescribe), 0), (.listGroups(ListGroupsRequest()), 5),
-            (.deleteGroups(delete), 2),
+            (.deleteGroups(delete), 2), (.txnOffsetCommit(transactional, guard: shard.transactionGuard), 3),
+            (.endTransaction(end), 1),
         ]
         for (request, version) in requests {
             var actions: [GroupAction] = []
@@ -166,6 +172,8 @@ import Testing
         case .consumerGroupDescribe(let response): return response.groups.map(\.errorCode)
         case .listGroups(let response): return [response.errorCode]
         case .deleteGroups(let response): return response.results.map(\.errorCode)
+        case .txnOffsetCommit(let response): return response.topics.flatMap { $0.partitions.map(\.errorCode) }
+        case .endTransaction(let code): return [code.rawValue]
         }
     }
 

@@ -1,4 +1,5 @@
 import ClusterMetadata
+import CommitLog
 import Configuration
 import CoordinatorCore
 import GroupCoordinator
@@ -41,9 +42,7 @@ package final class GroupService: Sendable {
 
     private var role: GroupShard.Role {
         GroupShard.Role(
-            makeMachine: { [self] _ in
-                GroupCoordinatorShard(configuration: configuration, patternMatcher: TopicPatternEngine())
-            },
+            makeMachine: { [self] leader in GroupCoordinatorShard(configuration, for: leader.log) },
             prepare: { [self] machine, now, actions in
                 machine.topicsChanged(topicsImage(), now: now, into: &actions)
             },
@@ -100,6 +99,20 @@ package final class GroupService: Sendable {
         configuration.offsetMetadataMaxBytes = Int32(broker.int("offset.metadata.max.bytes"))
         configuration.offsetsRetentionMinutes = Int32(broker.int("offsets.retention.minutes"))
         configuration.offsetsRetentionCheckIntervalMs = broker.long("offsets.retention.check.interval.ms")
+        configuration.producerIdExpirationMs = broker.long("producer.id.expiration.ms")
         return configuration
+    }
+}
+
+extension GroupCoordinatorShard {
+    /// A shard that knows what the log would refuse.
+    init(_ configuration: GroupConfiguration, for log: Log) {
+        self.init(configuration: configuration, patternMatcher: TopicPatternEngine())
+        for producer in log.activeProducers() {
+            remember(
+                TransactionalProducer(id: producer.producerId, epoch: producer.producerEpoch),
+                coordinatorEpoch: producer.coordinatorEpoch,
+                hasOpenTransaction: producer.transactionFirstOffset >= 0)
+        }
     }
 }

@@ -9,13 +9,17 @@ extension GroupCoordinatorShard {
         guard Self.recordBytes(of: request) <= GroupLimits.commitBytes else {
             return .failure(request, .invalidCommitOffsetSize)
         }
+        return commitTopics(of: request, usesTopicIds: context.apiVersion >= 10)
+    }
+
+    /// Commits what can be committed; the rest gets its error.
+    mutating func commitTopics(of request: OffsetCommitRequest, usesTopicIds: Bool) -> OffsetCommitResponse {
         let expireTimestamp = expireTimestamp(of: request)
         var response = OffsetCommitResponse()
         for topic in request.topics {
             var topicResponse = OffsetCommitResponse.OffsetCommitResponseTopic()
             topicResponse.name = topic.name
             topicResponse.topicId = topic.topicId
-            let usesTopicIds = context.apiVersion >= 10
             let known = usesTopicIds ? topics.topicsById[topic.topicId] : topics.topicsByName[topic.name]
             for partition in topic.partitions {
                 var result = OffsetCommitResponse.OffsetCommitResponsePartition()
@@ -49,7 +53,7 @@ extension GroupCoordinatorShard {
     }
 
     /// An upper bound: 96 bytes are more than the fixed fields of a record and the name of a topic given by its id.
-    private static func recordBytes(of request: OffsetCommitRequest) -> Int {
+    static func recordBytes(of request: OffsetCommitRequest) -> Int {
         request.topics.reduce(0) { sum, topic in
             let fixed = request.groupId.utf8.count + max(topic.name.utf8.count, 249) + 96
             return topic.partitions.reduce(sum) { $0 + fixed + ($1.committedMetadata ?? "").utf8.count }

@@ -17,9 +17,7 @@ extension GroupCoordinatorShard {
                 result.partitionIndex = partition.partitionIndex
                 if inUse.contains(topic.name) {
                     result.errorCode = ErrorCode.groupSubscribedToTopic.rawValue
-                } else if offsets.offset(
-                    group: request.groupId, topic: topic.name, partition: partition.partitionIndex) != nil
-                {
+                } else if hasOffset(group: request.groupId, topic: topic.name, partition: partition.partitionIndex) {
                     write(
                         CommittedOffset.tombstone(
                             group: request.groupId, topic: topic.name, partition: partition.partitionIndex))
@@ -31,9 +29,22 @@ extension GroupCoordinatorShard {
         return response
     }
 
+    /// Whether a tombstone would delete anything: a committed offset or one of an open transaction.
+    private func hasOffset(group groupId: String, topic: String, partition: Int32) -> Bool {
+        offsets.offset(group: groupId, topic: topic, partition: partition) != nil
+            || producers.hasPendingOffset(group: groupId, topic: topic, partition: partition)
+    }
+
+    /// What a group has committed and would commit at the end of open transactions, in order.
+    private func partitionsWithOffsets(of groupId: String) -> [(topic: String, partitions: [Int32])] {
+        var partitions = producers.pendingPartitions(of: groupId)
+        for (topic, offsets) in offsets.topics(of: groupId) { partitions[topic, default: []].formUnion(offsets.keys) }
+        return partitions.sorted { $0.key < $1.key }.map { ($0.key, $0.value.sorted()) }
+    }
+
     mutating func deleteAllOffsets(of groupId: String) {
-        for (topic, partitions) in offsets.topics(of: groupId).sorted(by: { $0.key < $1.key }) {
-            for partition in partitions.keys.sorted() {
+        for (topic, partitions) in partitionsWithOffsets(of: groupId) {
+            for partition in partitions {
                 write(CommittedOffset.tombstone(group: groupId, topic: topic, partition: partition))
             }
         }
@@ -42,9 +53,9 @@ extension GroupCoordinatorShard {
     /// Forgets the offsets in topics that were deleted, in all groups: a topic of the same name is another topic.
     mutating func deleteOffsets(ofTopics deleted: Set<String>) {
         effects.isDivisible = true
-        for groupId in offsets.offsets.keys.sorted() {
-            for topic in offsets.topics(of: groupId).keys.sorted() where deleted.contains(topic) {
-                for partition in offsets.topics(of: groupId)[topic, default: [:]].keys.sorted() {
+        for groupId in Set(offsets.offsets.keys).union(producers.producersByGroup.keys).sorted() {
+            for (topic, partitions) in partitionsWithOffsets(of: groupId) where deleted.contains(topic) {
+                for partition in partitions {
                     write(CommittedOffset.tombstone(group: groupId, topic: topic, partition: partition))
                 }
             }

@@ -40,6 +40,9 @@ extension GroupCoordinatorShard {
     mutating func expireOffsets() {
         effects.isDivisible = true
         effects.schedule(.offsetExpiration, after: configuration.offsetsRetentionCheckIntervalMs)
+        // The log forgets first: what it would still refuse must be refused before it gets there.
+        let (twice, overflow) = configuration.producerIdExpirationMs.multipliedReportingOverflow(by: 2)
+        producers.expire(now: effects.now, expiration: overflow ? .max : twice)
         for groupId in (Set(classicGroups.keys).union(consumerGroups.keys)).sorted() {
             expireOffsets(of: groupId)
             deleteGroupIfForgotten(groupId)
@@ -53,15 +56,17 @@ extension GroupCoordinatorShard {
         for (topic, partitions) in offsets.topics(of: groupId).sorted(by: { $0.key < $1.key }) {
             if inUse.contains(topic) { continue }
             for (partition, offset) in partitions.sorted(by: { $0.key < $1.key })
-            where rule.isExpired(offset, now: effects.now, retentionMs: configuration.offsetsRetentionMs) {
+            where rule.isExpired(offset, now: effects.now, retentionMs: configuration.offsetsRetentionMs)
+                && !producers.hasPendingOffset(group: groupId, topic: topic, partition: partition)
+            {
                 write(CommittedOffset.tombstone(group: groupId, topic: topic, partition: partition))
             }
         }
     }
 
-    /// A group without members and offsets is nothing.
+    /// A group without members and offsets is nothing. One that an open transaction would commit for may be something.
     private mutating func deleteGroupIfForgotten(_ groupId: String) {
-        if offsets.hasOffsets(group: groupId) { return }
+        if offsets.hasOffsets(group: groupId) || producers.hasPendingOffsets(group: groupId) { return }
         if let group = classicGroups[groupId], group.state == .empty, group.pendingJoinMembers.isEmpty {
             deleteGroup(groupId)
         } else if let group = consumerGroups[groupId], group.members.isEmpty {

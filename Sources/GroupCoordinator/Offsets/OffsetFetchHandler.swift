@@ -1,13 +1,15 @@
 import CoordinatorCore
 import KafkaProtocol
 
-/// Reads of committed offsets. `require_stable` asks to wait for open transactions; there are none here yet, so every
-/// offset is stable.
+/// Reads of committed offsets. With `require_stable` an offset that an open transaction may replace is not told
+/// (KIP-447).
 extension GroupCoordinatorShard {
     func fetchOffsets(_ request: OffsetFetchRequest, _ context: CoordinatorRequestContext) -> OffsetFetchResponse {
         guard context.apiVersion < 8 else {
             var response = OffsetFetchResponse()
-            response.groups = request.groups.map { fetchOffsets($0, apiVersion: context.apiVersion) }
+            response.groups = request.groups.map {
+                fetchOffsets($0, requireStable: request.requireStable, apiVersion: context.apiVersion)
+            }
             return response
         }
         var group = OffsetFetchRequest.OffsetFetchRequestGroup()
@@ -21,7 +23,8 @@ extension GroupCoordinatorShard {
             }
         }
         var response = OffsetFetchResponse()
-        let fetched = fetchOffsets(group, apiVersion: context.apiVersion)
+        let fetched = fetchOffsets(
+            group, requireStable: request.requireStable, apiVersion: context.apiVersion)
         response.errorCode = fetched.errorCode
         response.topics = fetched.topics.map { topic in
             var single = OffsetFetchResponse.OffsetFetchResponseTopic()
@@ -41,14 +44,17 @@ extension GroupCoordinatorShard {
     }
 
     private func fetchOffsets(
-        _ request: OffsetFetchRequest.OffsetFetchRequestGroup, apiVersion: Int16
+        _ request: OffsetFetchRequest.OffsetFetchRequestGroup, requireStable: Bool, apiVersion: Int16
     ) -> OffsetFetchResponse.OffsetFetchResponseGroup {
         if let code = validateFetch(request) { return .failure(request, code) }
         var response = OffsetFetchResponse.OffsetFetchResponseGroup()
         response.groupId = request.groupId
         response.topics =
-            request.topics.map { $0.map { fetchTopic($0, group: request.groupId, apiVersion: apiVersion) } }
-            ?? fetchAllTopics(of: request.groupId, apiVersion: apiVersion)
+            request.topics.map { topics in
+                topics.map {
+                    fetchTopic($0, group: request.groupId, requireStable: requireStable, apiVersion: apiVersion)
+                }
+            } ?? fetchAllTopics(of: request.groupId, requireStable: requireStable, apiVersion: apiVersion)
         return response
     }
 
@@ -62,7 +68,8 @@ extension GroupCoordinatorShard {
     }
 
     private func fetchTopic(
-        _ topic: OffsetFetchRequest.OffsetFetchRequestTopics, group groupId: String, apiVersion: Int16
+        _ topic: OffsetFetchRequest.OffsetFetchRequestTopics, group groupId: String, requireStable: Bool,
+        apiVersion: Int16
     ) -> OffsetFetchResponse.OffsetFetchResponseTopics {
         var response = OffsetFetchResponse.OffsetFetchResponseTopics()
         response.name = topic.name
@@ -70,16 +77,23 @@ extension GroupCoordinatorShard {
         let name = apiVersion >= 10 ? topics.topicsById[topic.topicId]?.name : topic.name
         response.partitions = topic.partitionIndexes.map { partition in
             guard let name else { return .unknown(partition, .unknownTopicId) }
-            guard let offset = offsets.offset(group: groupId, topic: name, partition: partition) else {
-                return .unknown(partition)
-            }
-            return .committed(partition, offset)
+            let offset = offsets.offset(group: groupId, topic: name, partition: partition)
+            return fetched(offset, group: groupId, topic: name, partition, requireStable: requireStable)
         }
         return response
     }
 
+    private func fetched(
+        _ offset: CommittedOffset?, group groupId: String, topic: String, _ partition: Int32, requireStable: Bool
+    ) -> OffsetFetchResponse.OffsetFetchResponsePartitions {
+        if requireStable, producers.hasPendingOffset(group: groupId, topic: topic, partition: partition) {
+            return .unknown(partition, .unstableOffsetCommit)
+        }
+        return offset.map { .committed(partition, $0) } ?? .unknown(partition)
+    }
+
     private func fetchAllTopics(
-        of groupId: String, apiVersion: Int16
+        of groupId: String, requireStable: Bool, apiVersion: Int16
     ) -> [OffsetFetchResponse.OffsetFetchResponseTopics] {
         offsets.topics(of: groupId).sorted { $0.key < $1.key }.compactMap { name, partitions in
             var response = OffsetFetchResponse.OffsetFetchResponseTopics()
@@ -89,7 +103,9 @@ extension GroupCoordinatorShard {
                 guard let id = topics.topicsByName[name]?.id else { return nil }
                 response.topicId = id
             }
-            response.partitions = partitions.sorted { $0.key < $1.key }.map { .committed($0.key, $0.value) }
+            response.partitions = partitions.sorted { $0.key < $1.key }.map { partition, offset in
+                fetched(offset, group: groupId, topic: name, partition, requireStable: requireStable)
+            }
             return response
         }
     }

@@ -8,12 +8,14 @@ struct CommittedOffset: Sendable, Equatable {
     var commitTimestamp: Int64
     /// Set by clients of old versions that chose a retention; the broker's setting does not apply then.
     var expireTimestamp: Int64?
+    /// Counts the records of offsets, so that of two commits the later one in the log is known.
+    var order: UInt64 = 0
 }
 
 /// The committed offsets of a shard: group, topic, partition. Invariant: no empty tables.
 ///
-/// An offset here is committed for good. Offsets of open transactions, once they are supported, belong into a store of
-/// their own, keyed by producer, until their transaction ends.
+/// The shard's own holds what is committed for good. What an open transaction would commit is in its producer's, see
+/// `TransactionalProducers`.
 struct OffsetStore: Sendable, Equatable {
     private(set) var offsets: [String: [String: [Int32: CommittedOffset]]] = [:]
 
@@ -55,11 +57,11 @@ extension GroupCoordinatorShard {
 }
 
 extension CommittedOffset {
-    init(_ value: OffsetCommitValue) {
+    init(_ value: OffsetCommitValue, order: UInt64) {
         self.init(
             offset: value.offset, leaderEpoch: value.leaderEpoch, metadata: value.metadata,
             commitTimestamp: value.commitTimestamp,
-            expireTimestamp: value.expireTimestamp == -1 ? nil : value.expireTimestamp)
+            expireTimestamp: value.expireTimestamp == -1 ? nil : value.expireTimestamp, order: order)
     }
 
     func record(group groupId: String, topic: String, partition: Int32) -> GroupRecord {

@@ -17,15 +17,28 @@ final class ShardHarness {
     var shard: GroupCoordinatorShard
     let configuration: GroupConfiguration
     var topics = TopicsImage()
-    var log: [CoordinatorRecord] = []
+    var batches: [CoordinatorBatch] = []
     var replies: [RequestToken: GroupResponse] = [:]
     /// All that the shard asked for, in order.
     var actions: [GroupAction] = []
-    var held: [(records: [CoordinatorRecord], token: AppendToken)] = []
+    var held: [Held] = []
     var holdsAppends = false
     var now: Int64 = 1_000_000
     var generator = SeededGenerator(seed: 1)
     private var nextToken: UInt64 = 1
+
+    struct Held {
+        let batch: CoordinatorBatch
+        let token: AppendToken
+
+        var records: [CoordinatorRecord] { batch.records }
+    }
+
+    /// The records of the log without its transactions.
+    var log: [CoordinatorRecord] {
+        get { batches.flatMap(\.records) }
+        set { batches = [.records(newValue)] }
+    }
 
     init(_ configuration: GroupConfiguration = GroupConfiguration(), topics: TopicsImage = TopicsImage()) {
         self.configuration = configuration
@@ -38,11 +51,17 @@ final class ShardHarness {
         shard = GroupCoordinatorShard(configuration: configuration, patternMatcher: PrefixPatternMatcher())
         var requested: [GroupAction] = []
         shard.topicsChanged(topics, now: now, into: &requested)
-        for record in log {
-            do {
-                try shard.replay(key: record.key, value: record.value, by: nil)
-            } catch {
-                fatalError("cannot replay: \(error)")
+        for batch in batches {
+            if case .endOfTransaction(var end) = batch {
+                end.transactionVersion = 0
+                shard.replay(end)
+            }
+            for record in batch.records {
+                do {
+                    try shard.replay(key: record.key, value: record.value, by: batch.producer)
+                } catch {
+                    fatalError("cannot replay: \(error)")
+                }
             }
         }
         shard.finishLoading(now: now, into: &requested)
@@ -94,7 +113,7 @@ final class ShardHarness {
 
     func completeAppend(error: ErrorCode? = nil) {
         let append = held.removeFirst()
-        if error == nil { log += append.records }
+        if error == nil { batches.append(append.batch) }
         var requested: [GroupAction] = []
         shard.appended(append.token, error: error, now: now, into: &requested)
         carryOut(requested)
@@ -104,12 +123,11 @@ final class ShardHarness {
         actions += requested
         for action in requested {
             switch action {
-            case .append(.records(let records), let token):
-                held.append((records, token))
+            case .append(let batch, let token):
+                held.append(Held(batch: batch, token: token))
             case .reply(let token, let response):
                 precondition(replies[token] == nil, "a request was answered twice")
                 replies[token] = response
-            case .append: preconditionFailure("no transactions here")
             }
         }
         if !holdsAppends {
@@ -126,6 +144,20 @@ final class ShardHarness {
             }
             return typed
         }
+    }
+}
+
+extension CoordinatorBatch {
+    var records: [CoordinatorRecord] {
+        switch self {
+        case .records(let records), .transactional(let records, _): records
+        case .endOfTransaction: []
+        }
+    }
+
+    var producer: TransactionalProducer? {
+        if case .transactional(_, let producer) = self { return producer }
+        return nil
     }
 }
 
