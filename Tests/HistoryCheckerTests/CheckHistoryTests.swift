@@ -40,9 +40,21 @@ import Testing
         #expect(decoded.last?.sources == [.offset(t0, 4), .value(t0, "a-18")])
         #expect(try judge(lines) == [])
         #expect(try judge(lines, "--transform", "t:out") == [])
-        for line in formatHelp.split(separator: "\n").map({ $0.drop { $0 == " " } }) where line.hasPrefix("{\"") {
-            #expect(try HistoryLine.decode(Data(line.utf8)).count == 1)
+    }
+
+    @Test("the help names each event, fits a terminal, and its example is a history")
+    func help() throws {
+        let lines = formatHelp.split(separator: "\n", omittingEmptySubsequences: false)
+        #expect(lines.allSatisfy { $0.count <= 80 })
+        for type in [
+            "send", "transaction-end", "poll", "assigned", "revoked", "position", "offset-commit", "offset-fetch",
+            "final-read",
+        ] {
+            #expect(formatHelp.contains("\n  \(type) "), "\(type)")
         }
+        let start = try #require(lines.firstIndex { $0.hasPrefix("  {") })
+        let example = Data((lines[start] + lines[start + 1]).utf8)
+        #expect(try HistoryLine.decode(example).map(\.event.process) == ["p1"])
     }
 
     @Test("every kind of anomaly is explained in the documents")
@@ -71,6 +83,31 @@ import Testing
                 which ends before it",\
                 "kind":"lost-write","offsets":[0],"partition":0,"process":"p","topic":"t","values":["x"]}
                 """)
+    }
+
+    @Test("ends with 0 without anomalies, 1 with some, 2 for what it cannot read")
+    func exitCodes() throws {
+        let file = FileManager.default.temporaryDirectory.appendingPathComponent("history-\(UUID().uuidString).jsonl")
+        defer { try? FileManager.default.removeItem(at: file) }
+        func exitCode() -> Int32 {
+            do {
+                try CheckHistory.parse([file.path]).run()
+                return 0
+            } catch {
+                return CheckHistory.exitCode(for: error).rawValue
+            }
+        }
+        #expect(exitCode() == 2, "no such file")
+        let fetch = #"{"type":"offset-fetch","process":"c","group":"g","topic":"t","partition":0,"offset":4}"#
+        try Data(fetch.utf8).write(to: file)
+        #expect(exitCode() == 0)
+        let end = #"{"type":"final-read","process":"r","topic":"t","partition":0,"records":[],"endOffset":3}"#
+        try Data("\(fetch)\n\(end)\n".utf8).write(to: file)
+        #expect(exitCode() == 1)
+        try Data("\(fetch)\n\(end.dropLast())".utf8).write(to: file)
+        #expect(exitCode() == 2, "cut off")
+        try Data(fetch.replacingOccurrences(of: "4", with: "-4").utf8).write(to: file)
+        #expect(exitCode() == 2, "no history")
     }
 
     @Test func transform() throws {

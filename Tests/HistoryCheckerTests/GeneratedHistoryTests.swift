@@ -11,6 +11,15 @@ import Testing
         }
     }
 
+    @Test("a long run too")
+    func longRun() throws {
+        for seed in 0..<5 as Range<UInt64> {
+            let (history, _) = ModelCluster.history(seed: seed, steps: 3000)
+            let anomalies = try history.anomalies()
+            #expect(anomalies.isEmpty, "seed \(seed): \(anomalies.prefix(3))")
+        }
+    }
+
     @Test("the histories hold what the checks are about")
     func variety() throws {
         var seen: [String: Int] = [:]

@@ -80,6 +80,15 @@ import Testing
         #expect(try history.verdict() == [], "z was reset, and overlaps the fetch")
     }
 
+    @Test mutating func aCommitDuringTheFetchMayBeTold() throws {
+        history.commit(5, by: "x", time: span(1, 2))
+        history.commit(3, by: "y", time: span(12, 20))
+        history.fetch(3, by: "d", time: span(10, 15))
+        #expect(try history.verdict() == [])
+        history.events[1].time = span(16, 20)
+        #expect(try history.verdict() == ["committed-offset-went-back t-0 [5, 3] []"])
+    }
+
     @Test("the offsets of a transaction count from its commit, for plain fetches some time after")
     func transactions() throws {
         for isStable in [true, false] {

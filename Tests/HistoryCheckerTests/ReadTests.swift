@@ -48,6 +48,16 @@ import Testing
         #expect(try history.verdict() == ["precommitted-read t-0 [0] [1]"])
     }
 
+    @Test mutating func anyOfSeveralEndsMayHaveCommitted() throws {
+        history.send(1, at: 0, transaction: 1, time: span(1, 2))
+        history.end(1, .unknown, time: span(10, 20))
+        history.end(1, .committed, time: span(30, 40))
+        history.poll([0: 1], time: span(22, 25))
+        #expect(try history.verdict() == [])
+        history.poll([0: 1], by: "d", time: span(5, 6))
+        #expect(try history.verdict() == ["precommitted-read t-0 [0] [1]"])
+    }
+
     @Test mutating func inconsistentOffsets() throws {
         history.send(1, at: 0)
         history.send(2, at: 0)
