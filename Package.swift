@@ -130,6 +130,17 @@ let package = Package(
             ],
             swiftSettings: swiftSettings),
 
+        // What clients recorded, judged: `check-history` for tests in other languages.
+        .target(
+            name: "HistoryChecker", path: "Tests/HistoryChecker", exclude: ["README.md"], swiftSettings: swiftSettings),
+        .executableTarget(
+            name: "check-history",
+            dependencies: ["HistoryChecker", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+            path: "Tests/CheckHistory", swiftSettings: swiftSettings),
+        .testTarget(
+            name: "HistoryCheckerTests", dependencies: ["HistoryChecker", "check-history"],
+            swiftSettings: swiftSettings),
+
         // Instructions and allocations of the hot paths; `scripts/benchmark-micro` holds them to their thresholds.
         .target(name: "CAllocationCounter", path: "Benchmarks/CAllocationCounter"),
         .executableTarget(
