@@ -27,7 +27,10 @@ package final class Broker: Sendable {
     private let configurationState: Mutex<BrokerConfiguration>
     private let advertised = Mutex<[String: BrokerEndpoint]>([:])
     // Set once while the broker is being made; they need the broker themselves.
-    nonisolated(unsafe) private var services: (topics: TopicService, groups: GroupService)!
+    nonisolated(unsafe) private var services:
+        (
+            topics: TopicService, groups: GroupService, transactions: TransactionService
+        )!
 
     /// What a broker is made of; the server gives the real ones, tests simulated ones.
     package struct Parts: Sendable {
@@ -78,18 +81,20 @@ package final class Broker: Sendable {
                 for leader in partitions.all { leader.failed() }
             }
         }
-        let groups = GroupService(broker: self)
-        services = (TopicService(broker: self), groups)
+        services = (TopicService(broker: self), GroupService(broker: self), TransactionService(broker: self))
         applyDynamicConfiguration()
         try services.topics.openAll()
     }
 
     package var topicService: TopicService { services.topics }
     package var groups: GroupService { services.groups }
+    package var transactions: TransactionService { services.transactions }
 
-    /// Reads the groups from their log, so that they are served. Call once, when the broker is otherwise ready.
+    /// Reads the groups and transactions from their logs, so that they are served. Call once, when the broker is
+    /// otherwise ready.
     package func start() {
         groups.loadAll()
+        transactions.loadAll()
     }
 
     // MARK: Topics for the data path
@@ -159,6 +164,7 @@ package final class Broker: Sendable {
 
     /// Finishes what was begun: groups answer who waits, and what was appended is synced, so that its replies go out.
     package func quiesce() {
+        transactions.stop()
         groups.stop()
         control.stop()
         groupCommit.stop()

@@ -172,6 +172,8 @@ package final class BrokerLoop: @unchecked Sendable {
         rewritten.append(batch)
     }
 
+    var hasPendingAppends: Bool { activeQueues > 0 }
+
     /// One write for each partition that has appends in this tick.
     func flushAppends() {
         guard activeQueues > 0 else { return }

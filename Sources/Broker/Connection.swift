@@ -1,3 +1,4 @@
+import CoordinatorCore
 import KafkaProtocol
 
 /// The broker's side of one client connection: the replies that it owes, in the order of the requests.
@@ -20,8 +21,16 @@ package final class Connection {
     private var firstSlot: UInt64 = 0
     /// Slots at the front of `slots` that were sent already; removed in bulk.
     private var sentSlots = 0
+    /// What the next produce request must know of its transaction.
+    private var admission = AdmissionState.notAsked
     var isTouched = false
     private(set) var isClosed = false
+
+    private enum AdmissionState {
+        case notAsked
+        case asked
+        case answered(ProduceAdmission)
+    }
 
     package init(id: UInt64, loop: BrokerLoop, clientHost: String, listener: String, sink: any ReplySink) {
         self.id = id
@@ -34,11 +43,44 @@ package final class Connection {
 
     /// Whether another request may be taken now, or the client must first read some replies.
     package var acceptsRequests: Bool {
-        waitingReplies < limits.queuedRequests
+        if case .asked = admission { return false }
+        return waitingReplies < limits.queuedRequests
             && output.byteCount + sink.unsentBytes < limits.queuedResponseBytes
     }
 
     var waitingReplies: Int { slots.count - sentSlots }
+
+    // MARK: Transactions
+
+    /// Whether the produce request at hand has been asked for at its transaction's coordinator.
+    var hasAdmission: Bool {
+        if case .answered = admission { return true }
+        return false
+    }
+
+    func takeAdmission() -> ProduceAdmission? {
+        guard case .answered(let answer) = admission else { return nil }
+        admission = .notAsked
+        return answer
+    }
+
+    /// Asks for a produce request. No more requests are taken until the answer is here; then the same request must be
+    /// handled again.
+    func ask(_ question: ProduceAdmission, version: Int16, clientId: String?) {
+        admission = .asked
+        let loop = loop
+        let id = id
+        let context = CoordinatorRequestContext(
+            apiVersion: version, clientId: clientId ?? "", clientHost: clientHost)
+        question.ask(loop.broker, context) { answer in
+            let deliver: @Sendable () -> Void = {
+                guard let connection = loop.connection(id) else { return }
+                connection.admission = .answered(answer)
+                loop.touch(connection)
+            }
+            if loop.port.isCurrent { deliver() } else { loop.port.execute(deliver) }
+        }
+    }
 
     // MARK: Replies that are ready at once
 

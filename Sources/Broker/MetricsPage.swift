@@ -116,7 +116,7 @@ package enum MetricsPage {
     private static func groups(_ broker: Broker, into page: inout Page) {
         let topics = broker.topics
         page.begin("martlet_group_lag_records", "gauge", "Records that a group has not committed, by partition.")
-        for shard in broker.groups.allShards {
+        for shard in broker.groups.shards.all {
             for offset in shard.read(\.committedOffsets) {
                 guard let leader = topics.topic(named: offset.topic)?.leader(of: offset.partition) else { continue }
                 page.sample(

@@ -1,12 +1,19 @@
 import KafkaProtocol
 import Logging
 
+/// What became of a request.
+package enum RequestOutcome {
+    case done
+    /// It waits for an answer from elsewhere: the same frame must be handled again when its connection takes requests.
+    case again
+}
+
 /// Takes a frame apart as far as its header and gives it to the API's handler.
 package enum RequestDispatcher {
     /// Handles one request. The frame is what follows its length, and its bytes must stay where they are until the
     /// loop's tick ends, because batches are written from there.
-    package static func handle(_ frame: UnsafeRawBufferPointer, from connection: Connection) {
-        guard !connection.isClosed else { return }
+    package static func handle(_ frame: UnsafeRawBufferPointer, from connection: Connection) -> RequestOutcome {
+        guard !connection.isClosed else { return .done }
         // Also frees the frame's memory when the tick ends.
         connection.loop.touch(connection)
         let bytes = RawSpan(_unsafeBytes: frame)
@@ -15,24 +22,24 @@ package enum RequestDispatcher {
             var header = try RequestHeader(bytes, at: &cursor)
             guard let entry = SupportedApis.entry(for: header.apiKey) else {
                 connection.close(because: "unknown API key \(header.apiKey)")
-                return
+                return .done
             }
             let isSupported = entry.versions.contains(header.apiVersion)
             guard isSupported || entry.apiKey == .apiVersions else {
                 connection.close(because: "\(entry.apiKey) version \(header.apiVersion) is not supported")
-                return
+                return .done
             }
             guard isSupported else {
                 // KIP-511: a client newer than the broker learns what there is from a version 0 reply.
                 connection.loop.metrics.immediate(.apiVersions, error: .unsupportedVersion)
                 ApiVersionsHandler.replyToUnsupportedVersion(header.correlationId, connection)
-                return
+                return .done
             }
             let isFlexible = header.apiVersion >= entry.apiKey.firstFlexibleVersion
             try header.readRest(bytes, at: &cursor, isFlexible: isFlexible)
             switch entry.apiKey {
             case .produce:
-                try ProduceHandler.handle(frame, bytes, at: &cursor, header, from: connection)
+                return try ProduceHandler.handle(frame, bytes, at: &cursor, header, from: connection)
             default:
                 // What was produced before must be there for what is asked after.
                 connection.loop.flushAppends()
@@ -46,6 +53,7 @@ package enum RequestDispatcher {
         } catch {
             connection.close(because: "malformed request: \(error)")
         }
+        return .done
     }
 
     /// Writes a whole reply. A response header is flexible when the request's version is, but for ApiVersions, whose

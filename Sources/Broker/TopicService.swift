@@ -63,11 +63,16 @@ package final class TopicService: Sendable {
 
     /// For a client that asked for the topic's metadata. What goes wrong shows in the metadata that it gets.
     func createAutomatically(_ name: String) {
-        guard broker.controller.image.topic(named: name) == nil, name != InternalTopic.transactionState else { return }
+        guard broker.controller.image.topic(named: name) == nil else { return }
         do {
-            if name == InternalTopic.consumerOffsets {
-                try createConsumerOffsets()
-            } else {
+            switch name {
+            case InternalTopic.consumerOffsets:
+                try createInternal(name, settings: "offsets.topic")
+                broker.groups.loadAll()
+            case InternalTopic.transactionState:
+                try createInternal(name, settings: "transaction.state.log")
+                broker.transactions.loadAll()
+            default:
                 _ = try create(NewTopic(name: name, partitionCount: -1, replicationFactor: -1))
             }
         } catch {
@@ -75,20 +80,19 @@ package final class TopicService: Sendable {
         }
     }
 
-    func createConsumerOffsets() throws(MetadataRefusal) {
-        guard broker.controller.image.topic(named: InternalTopic.consumerOffsets) == nil else { return }
+    /// A coordinator's topic, from the broker's configurations that begin with `settings`.
+    private func createInternal(_ name: String, settings: String) throws(MetadataRefusal) {
         let configuration = broker.configuration
         var request = NewTopic(
-            name: InternalTopic.consumerOffsets,
-            partitionCount: Int32(configuration.int("offsets.topic.num.partitions")),
+            name: name,
+            partitionCount: Int32(configuration.int("\(settings).num.partitions")),
             replicationFactor: Int16(
-                min(configuration.int("offsets.topic.replication.factor"), broker.controller.image.brokers.count)))
+                min(configuration.int("\(settings).replication.factor"), broker.controller.image.brokers.count)))
         request.configuration = [
             ("cleanup.policy", "compact"), ("compression.type", "producer"),
-            ("segment.bytes", configuration.string("offsets.topic.segment.bytes")),
+            ("segment.bytes", configuration.string("\(settings).segment.bytes")),
         ]
         _ = try create(request)
-        broker.groups.loadAll()
     }
 
     func delete(_ topic: TopicMetadata) throws(MetadataRefusal) {

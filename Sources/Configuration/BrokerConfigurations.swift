@@ -193,6 +193,20 @@ package enum BrokerConfigurations {
         broker(
             "transaction.max.timeout.ms", .positiveInt, default: "900000",
             "The longest transaction a producer may ask for."),
+        broker(
+            "transactional.id.expiration.ms", .positiveInt, default: "604800000",
+            "How long a transactional id without transactions is remembered."),
+        broker(
+            "transaction.remove.expired.transaction.cleanup.interval.ms", .positiveInt, default: "3600000",
+            "Time between two looks for expired transactional ids."),
+        broker(
+            "transaction.state.log.num.partitions", .positiveInt, default: "50", "Partitions of __transaction_state."),
+        broker(
+            "transaction.state.log.replication.factor", .short(1...Int64(Int16.max)), default: "3",
+            "Replicas of __transaction_state, at most one on each broker there is."),
+        broker(
+            "transaction.state.log.segment.bytes", .positiveInt, default: "104857600",
+            "Segment size of __transaction_state."),
     ]
 
     private static let withoutEffect: [ConfigurationDefinition] = [
@@ -219,11 +233,20 @@ package enum BrokerConfigurations {
         none("offsets.topic.compression.codec", .anyInt, "0", "coordinator records are not compressed"),
         none("group.coordinator.new.enable", .boolean, "true", "there is one group coordinator, the new one"),
         none("group.coordinator.threads", .positiveInt, "1", "groups are served on the network threads"),
+        none("transaction.state.log.min.isr", .positiveInt, "2", "there is one node"),
+        none("transaction.state.log.load.buffer.size", .positiveInt, "5242880", "the size is fixed"),
         none(
-            "transaction.state.log.replication.factor", .short(1...Int64(Int16.max)), "3",
-            "there are no transactions yet"),
-        none("transaction.state.log.min.isr", .positiveInt, "2", "there are no transactions yet"),
-        none("transaction.state.log.num.partitions", .positiveInt, "50", "there are no transactions yet"),
+            "transaction.abort.timed.out.transaction.cleanup.interval.ms", .positiveInt, "10000",
+            "a transaction is aborted when its time is up"),
+        none(
+            "transaction.partition.verification.enable", .boolean, "true",
+            "a transaction's partitions are always verified"),
+        none(
+            "add.partitions.to.txn.retry.backoff.ms", .positiveInt, "20",
+            "the coordinator lets a request wait until the transaction before is complete"),
+        none(
+            "add.partitions.to.txn.retry.backoff.max.ms", .naturalInt, "100",
+            "the coordinator lets a request wait until the transaction before is complete"),
         none("auto.leader.rebalance.enable", .boolean, "true", "there is one node"),
         none("replica.lag.time.max.ms", .anyLong, "30000", "there is one node"),
         none("fetch.purgatory.purge.interval.requests", .anyInt, "1000", "waiting requests leave by themselves"),

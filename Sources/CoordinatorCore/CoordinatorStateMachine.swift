@@ -44,6 +44,9 @@ package protocol CoordinatorStateMachine: Sendable {
         _ request: Request, token: RequestToken, context: CoordinatorRequestContext, now: Int64,
         using generator: inout some RandomNumberGenerator, into actions: inout [Action])
 
+    /// The answer to a request that nobody can work on: the coordinator is loading, away, or its log failed.
+    static func refusal(of request: Request, apiVersion: Int16, _ code: ErrorCode) -> Response
+
     /// Reports the end of an append. With an error the machine is of no further use.
     mutating func appended(_ token: AppendToken, error: ErrorCode?, now: Int64, into actions: inout [Action])
 

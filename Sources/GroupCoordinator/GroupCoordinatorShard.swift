@@ -104,6 +104,10 @@ package struct GroupCoordinatorShard: CoordinatorStateMachine {
         }
     }
 
+    package static func refusal(of request: GroupRequest, apiVersion: Int16, _ code: ErrorCode) -> GroupResponse {
+        .failure(request, apiVersion: apiVersion, code)
+    }
+
     // MARK: Appends
 
     /// Reports the end of an append. With an error the shard is of no further use.

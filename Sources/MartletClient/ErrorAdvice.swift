@@ -36,6 +36,9 @@ enum ErrorAdvice {
             meaning: "the coordinator is still reading its groups", nextStep: "try again in a moment"),
         .groupIdNotFound: Advice(
             meaning: "there is no such group", nextStep: "see what there is with 'martlet groups list'"),
+        .transactionalIdNotFound: Advice(
+            meaning: "nobody has used this transactional id",
+            nextStep: "see what there is with 'martlet transactions list'"),
         .nonEmptyGroup: Advice(meaning: "the group has members", nextStep: "stop its consumers first"),
         .unknownMemberId: Advice(
             meaning: "the group does not know this member, or it has members that own its offsets",

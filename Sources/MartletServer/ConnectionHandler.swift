@@ -150,11 +150,15 @@ final class ConnectionHandler: ChannelInboundHandler, ReplySink {
                 held.append(buffer)
             }
             let start = buffer.readerIndex + 4
-            buffer.withVeryUnsafeBytes { memory in
+            let outcome = buffer.withVeryUnsafeBytes { memory in
                 RequestDispatcher.handle(
                     UnsafeRawBufferPointer(rebasing: memory[start..<start + length]), from: connection)
             }
             if isClosing { return }
+            if outcome == .again {
+                pause()
+                break
+            }
             buffer.moveReaderIndex(forwardBy: 4 + length)
         }
         keepRest(of: buffer, isShared: isHeld)

@@ -103,6 +103,12 @@ package struct TransactionCoordinatorShard: CoordinatorStateMachine {
         effects.flush(through: &replies, into: &actions)
     }
 
+    package static func refusal(
+        of request: TransactionRequest, apiVersion: Int16, _ code: ErrorCode
+    ) -> TransactionResponse {
+        .failure(request, apiVersion: apiVersion, code)
+    }
+
     // MARK: Appends
 
     package mutating func appended(

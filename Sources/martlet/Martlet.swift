@@ -28,6 +28,7 @@ struct Martlet: AsyncParsableCommand {
             ProduceCommand.self,
             ConsumeCommand.self,
             GroupsCommand.self,
+            TransactionsCommand.self,
             ConfigsCommand.self,
             LogCommand.self,
         ])

@@ -148,7 +148,10 @@ package final class ManualSink: ReplySink {
     package var received: [UInt8] = []
     package private(set) var isClosed = false
     package var unsentBytes = 0
+    /// Those of this tick, whose bytes are still used.
     private var frames: [[UInt8]] = []
+    /// Those that the connection does not take yet.
+    private var waiting: [[UInt8]] = []
     private var correlationId: Int32 = 0
 
     package func send(_ replies: ReplyBuffer) {
@@ -165,7 +168,10 @@ package final class ManualSink: ReplySink {
         received += replies.writer.bytes[position...]
     }
 
-    package func tickEnded() { frames.removeAll() }
+    package func tickEnded() {
+        frames.removeAll()
+        handleWaiting()
+    }
     package func stopReading() {}
     package func isIdle(forMilliseconds duration: Int64) -> Bool { false }
     package func close() { isClosed = true }
@@ -186,9 +192,18 @@ package final class ManualSink: ReplySink {
     }
 
     package func send(frame: [UInt8]) {
-        frames.append(frame)
-        frames[frames.count - 1].withUnsafeBytes { bytes in
-            RequestDispatcher.handle(bytes, from: connection)
+        waiting.append(frame)
+        handleWaiting()
+    }
+
+    private func handleWaiting() {
+        while let frame = waiting.first, connection.acceptsRequests {
+            frames.append(frame)
+            let outcome = frames[frames.count - 1].withUnsafeBytes { bytes in
+                RequestDispatcher.handle(bytes, from: connection)
+            }
+            if outcome == .again { return }
+            waiting.removeFirst()
         }
     }
 

@@ -19,10 +19,26 @@ final class CoordinatorShard<Machine: CoordinatorStateMachine>: Sendable {
         var makeMachine: @Sendable (PartitionLeader) -> Machine
         /// Tells a replayed machine, on the control thread, what it must know of the world before it serves.
         var prepare: @Sendable (inout Machine, _ now: Int64, _ actions: inout [Machine.Action]) -> Void
-        /// Carries out an effect, on whichever thread comes by.
-        var perform: @Sendable (Machine.Effect, CoordinatorShard<Machine>) -> Void
+        /// Carries out an effect, on whichever thread comes by. What it leads to is reported with `update`.
+        var perform: @Sendable (Machine.Effect, MachineReference) -> Void
         /// Timers have a thread of their own, so that no slow disk makes sessions expire late.
         var timers: ControlThread
+    }
+
+    /// One of the machines that this shard has had: what belongs to one that failed must not reach the next.
+    struct MachineReference: Sendable {
+        let shard: CoordinatorShard
+        fileprivate let incarnation: Int32
+
+        /// Gives the machine an event, if it is still there.
+        func update(_ body: (inout Machine, _ now: Int64, _ actions: inout [Machine.Action]) -> Void) {
+            shard.update(ifCurrent: incarnation, body)
+        }
+
+        /// Has an effect carried out again, if the machine is still there.
+        func perform(again effect: Machine.Effect) {
+            shard.update(ifCurrent: incarnation) { $2.append(.perform(effect)) }
+        }
     }
 
     let leader: PartitionLeader
@@ -73,8 +89,17 @@ final class CoordinatorShard<Machine: CoordinatorStateMachine>: Sendable {
 
     /// Gives the machine an event.
     func update(_ body: (inout Machine, _ now: Int64, _ actions: inout [Machine.Action]) -> Void) {
+        update(ifCurrent: nil, body)
+    }
+
+    private func update(
+        ifCurrent incarnation: Int32?, _ body: (inout Machine, _ now: Int64, _ actions: inout [Machine.Action]) -> Void
+    ) {
         let now = now
-        state.withLock { body(&$0.machine, now, &$0.actions) }
+        state.withLock { state in
+            guard incarnation == nil || incarnation == state.incarnation else { return }
+            body(&state.machine, now, &state.actions)
+        }
         drain()
     }
 
@@ -112,8 +137,10 @@ final class CoordinatorShard<Machine: CoordinatorStateMachine>: Sendable {
         }
         let now = now
         let loaded = machine
-        state.withLock { state in
-            guard !state.isStopped else { return }
+        let isBusy = state.withLock { state -> Bool in
+            guard !state.isStopped else { return false }
+            // What the machine before wanted of the world must have happened before this one begins.
+            guard !state.isDraining else { return true }
             state.machine = loaded
             // What the machine before wanted of the world is not this one's; its replies still go out.
             state.actions.removeAll { action in
@@ -125,8 +152,13 @@ final class CoordinatorShard<Machine: CoordinatorStateMachine>: Sendable {
             state.appends.removeAll()
             role.prepare(&state.machine, now, &state.actions)
             state.machine.finishLoading(now: now, into: &state.actions)
+            return false
         }
-        drain()
+        if isBusy {
+            broker.control.schedule(afterMilliseconds: 1) { [self] in load() }
+        } else {
+            drain()
+        }
     }
 
     // MARK: Actions
@@ -146,7 +178,8 @@ final class CoordinatorShard<Machine: CoordinatorStateMachine>: Sendable {
                 case .append(let batch, let token): append(batch, token, work.incarnation)
                 case .reply(let token, let response):
                     state.withLock { $0.replies.removeValue(forKey: token) }?(response)
-                case .perform(let effect): role.perform(effect, self)
+                case .perform(let effect):
+                    role.perform(effect, MachineReference(shard: self, incarnation: work.incarnation))
                 }
             }
             state.withLock { $0.isDraining = false }

@@ -4,69 +4,38 @@ import Configuration
 import CoordinatorCore
 import GroupCoordinator
 import KafkaProtocol
-import Replication
-import Synchronization
 
 typealias GroupShard = CoordinatorShard<GroupCoordinatorShard>
 
 /// The groups: a shard of the coordinator for each partition of `__consumer_offsets`.
 package final class GroupService: Sendable {
     private unowned let broker: Broker
-    /// By partition; empty until the topic is there.
-    private let shards = Mutex<[GroupShard]>([])
+    let shards: CoordinatorTopic<GroupCoordinatorShard>
     /// Group timers have a thread of their own, so that no slow disk makes sessions expire late.
     let timers = ControlThread(label: "martlet.group-timers")
 
     init(broker: Broker) {
         self.broker = broker
-    }
-
-    var allShards: [GroupShard] { shards.withLock { $0 } }
-
-    /// Whether there is a topic for the groups.
-    var isReady: Bool { shards.withLock { !$0.isEmpty } }
-
-    /// Which partition a group's records go to; nil while `__consumer_offsets` is not there.
-    func shard(of groupId: String) -> GroupShard? {
-        shards.withLock { shards in
-            shards.isEmpty ? nil : shards[Int(GroupService.partition(of: groupId, count: Int32(shards.count)))]
-        }
-    }
-
-    /// As Kafka computes it, with Java's hash of a string.
-    static func partition(of groupId: String, count: Int32) -> Int32 {
-        var hash: Int32 = 0
-        for unit in groupId.utf16 { hash = hash &* 31 &+ Int32(unit) }
-        return (hash & 0x7FFF_FFFF) % count
+        shards = CoordinatorTopic(InternalTopic.consumerOffsets, broker: broker)
     }
 
     private var role: GroupShard.Role {
         GroupShard.Role(
-            makeMachine: { [self] leader in GroupCoordinatorShard(configuration, for: leader.log) },
-            prepare: { [self] machine, now, actions in
+            makeMachine: { [unowned self] leader in GroupCoordinatorShard(configuration, for: leader.log) },
+            prepare: { [unowned self] machine, now, actions in
                 machine.topicsChanged(topicsImage(), now: now, into: &actions)
             },
             perform: { _, _ in }, timers: timers)
     }
 
-    /// Makes the shards for the partitions that have none, and loads them.
     func loadAll() {
-        guard let topic = broker.topics.topic(named: InternalTopic.consumerOffsets) else { return }
-        let new = shards.withLock { shards -> [GroupShard] in
-            // The number of partitions decides where a group is, so it never changes once groups are served.
-            guard shards.isEmpty else { return [] }
-            shards = topic.leaders.map { GroupShard(leader: $0, broker: broker, role: role) }
-            return shards
-        }
-        for shard in new {
-            broker.control.enqueue { shard.load() }
-        }
+        shards.loadAll(role)
     }
 
     /// Topics were made, removed or extended.
     func topicsChanged() {
         let image = topicsImage()
-        for shard in allShards {
+        for shard in shards.all {
             shard.update { $0.topicsChanged(image, now: $1, into: &$2) }
         }
     }
@@ -79,7 +48,7 @@ package final class GroupService: Sendable {
     }
 
     func stop() {
-        for shard in allShards { shard.stop() }
+        shards.stop()
         timers.stop()
     }
 
@@ -107,7 +76,7 @@ package final class GroupService: Sendable {
 extension GroupCoordinatorShard {
     /// A shard that knows what the log would refuse.
     init(_ configuration: GroupConfiguration, for log: Log) {
-        self.init(configuration: configuration, patternMatcher: TopicPatternEngine())
+        self.init(configuration: configuration, patternMatcher: PatternEngine())
         for producer in log.activeProducers() {
             remember(
                 TransactionalProducer(id: producer.producerId, epoch: producer.producerEpoch),

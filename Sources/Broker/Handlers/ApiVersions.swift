@@ -35,7 +35,33 @@ enum ApiVersionsHandler: RequestHandler {
             return version
         }.sorted { $0.apiKey < $1.apiKey }
         response.finalizedFeaturesEpoch = 0
+        for feature in Feature.all {
+            var supported = ApiVersionsResponse.SupportedFeatureKey()
+            supported.name = feature.name
+            supported.minVersion = feature.versions.lowerBound
+            supported.maxVersion = feature.versions.upperBound
+            response.supportedFeatures.append(supported)
+            var finalized = ApiVersionsResponse.FinalizedFeatureKey()
+            finalized.name = feature.name
+            finalized.minVersionLevel = feature.versions.upperBound
+            finalized.maxVersionLevel = feature.versions.upperBound
+            response.finalizedFeatures.append(finalized)
+        }
         return response
+    }
+
+    /// What clients adapt to beyond the versions of requests (KIP-584). All is always on: a log from an older version
+    /// needs no conversion.
+    private struct Feature {
+        let name: String
+        let versions: ClosedRange<Int16>
+
+        static let all = [
+            // Consumer groups of KIP-848.
+            Feature(name: "group.version", versions: 0...1),
+            // Transactions with an epoch each (KIP-890).
+            Feature(name: "transaction.version", versions: 0...2),
+        ]
     }
 
     /// Letters and digits, with '-' and '.' between them (KIP-511); these texts end up in metrics.

@@ -9,7 +9,7 @@ enum ConsumerGroupDescribeHandler: RequestHandler {
         _ request: ConsumerGroupDescribeRequest, _ context: RequestContext
     ) -> HandlerOutcome<ConsumerGroupDescribeResponse> {
         let wantsOperations = request.includeAuthorizedOperations
-        return context.toGroups(request.groupIds) {
+        return context.toShards(of: request.groupIds, in: context.groups) {
             $0
         } request: { groups in
             var part = request

@@ -8,7 +8,7 @@ enum ConsumerGroupHeartbeatHandler: RequestHandler {
     static func handle(_ request: ConsumerGroupHeartbeatRequest, _ context: RequestContext) -> HandlerOutcome<
         ConsumerGroupHeartbeatResponse
     > {
-        context.toGroup(request.groupId, .consumerGroupHeartbeat(request)) { response in
+        context.toShard(of: request.groupId, in: context.groups, .consumerGroupHeartbeat(request)) { response in
             guard case .consumerGroupHeartbeat(let response) = response else { return nil }
             return response
         }

@@ -8,7 +8,7 @@ enum DeleteGroupsHandler: RequestHandler {
     static func handle(
         _ request: DeleteGroupsRequest, _ context: RequestContext
     ) -> HandlerOutcome<DeleteGroupsResponse> {
-        context.toGroups(request.groupsNames) {
+        context.toShards(of: request.groupsNames, in: context.groups) {
             $0
         } request: { groups in
             var part = request

@@ -9,7 +9,7 @@ enum DescribeGroupsHandler: RequestHandler {
         _ request: DescribeGroupsRequest, _ context: RequestContext
     ) -> HandlerOutcome<DescribeGroupsResponse> {
         let wantsOperations = request.includeAuthorizedOperations
-        return context.toGroups(request.groups) {
+        return context.toShards(of: request.groups, in: context.groups) {
             $0
         } request: { groups in
             var part = request

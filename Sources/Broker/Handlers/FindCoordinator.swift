@@ -1,24 +1,28 @@
 import ClusterMetadata
 import KafkaProtocol
 
-/// FindCoordinator: which broker has a group. Makes `__consumer_offsets` when it is asked for the first time.
+/// FindCoordinator: which broker has a group or a transactional id. Makes the coordinator's topic when it is asked for
+/// the first time.
 enum FindCoordinatorHandler: RequestHandler {
     typealias Request = FindCoordinatorRequest
 
-    private static let groupKey: Int8 = 0
+    private enum KeyType {
+        static let group: Int8 = 0
+        static let transaction: Int8 = 1
+    }
 
     static func handle(
         _ request: FindCoordinatorRequest, _ context: RequestContext
     ) -> HandlerOutcome<FindCoordinatorResponse> {
         let version = context.version
         let listener = context.connection.listener
-        guard request.keyType == groupKey, !context.broker.groups.isReady else {
-            return .reply(respond(to: request, version: version, listener: listener, context.broker))
+        let broker = context.broker
+        guard let topic = topic(of: request.keyType), !broker.isReady(topic) else {
+            return .reply(respond(to: request, version: version, listener: listener, broker))
         }
         let ticket = context.laterReply(FindCoordinatorResponse.self)
-        let broker = context.broker
         broker.control.enqueue {
-            broker.topicService.createAutomatically(InternalTopic.consumerOffsets)
+            broker.topicService.createAutomatically(topic)
             // Behind the loading of the new partitions, so that the client's next request finds its group served.
             broker.control.enqueue {
                 ticket.complete(respond(to: request, version: version, listener: listener, broker))
@@ -27,15 +31,23 @@ enum FindCoordinatorHandler: RequestHandler {
         return .later
     }
 
+    private static func topic(of keyType: Int8) -> String? {
+        switch keyType {
+        case KeyType.group: InternalTopic.consumerOffsets
+        case KeyType.transaction: InternalTopic.transactionState
+        default: nil
+        }
+    }
+
     private static func respond(
         to request: FindCoordinatorRequest, version: Int16, listener: String, _ broker: Broker
     ) -> FindCoordinatorResponse {
         var failure: (code: ErrorCode, message: String)?
-        if request.keyType != groupKey {
+        if let topic = topic(of: request.keyType) {
+            if !broker.isReady(topic) { failure = (.coordinatorNotAvailable, "\(topic) could not be made.") }
+        } else {
             // Not COORDINATOR_NOT_AVAILABLE, which clients would retry for ever.
-            failure = (.invalidRequest, "This broker coordinates groups only; transactions are not supported yet.")
-        } else if !broker.groups.isReady {
-            failure = (.coordinatorNotAvailable, "The topic of the groups could not be made.")
+            failure = (.invalidRequest, "This broker coordinates groups and transactions only.")
         }
         let image = broker.controller.image
         let node = image.brokers[broker.controller.nodeId]
@@ -61,5 +73,12 @@ enum FindCoordinatorHandler: RequestHandler {
             response.errorMessage = failure?.message
         }
         return response
+    }
+}
+
+extension Broker {
+    /// Whether a coordinator's topic is there.
+    fileprivate func isReady(_ topic: String) -> Bool {
+        topic == InternalTopic.consumerOffsets ? groups.shards.isReady : transactions.shards.isReady
     }
 }

@@ -6,7 +6,7 @@ enum HeartbeatHandler: RequestHandler {
     typealias Request = HeartbeatRequest
 
     static func handle(_ request: HeartbeatRequest, _ context: RequestContext) -> HandlerOutcome<HeartbeatResponse> {
-        context.toGroup(request.groupId, .heartbeat(request)) { response in
+        context.toShard(of: request.groupId, in: context.groups, .heartbeat(request)) { response in
             guard case .heartbeat(let response) = response else { return nil }
             return response
         }

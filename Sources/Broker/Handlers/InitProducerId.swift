@@ -1,16 +1,22 @@
 import ClusterMetadata
 import KafkaProtocol
 
-/// InitProducerId: an id for an idempotent producer (KIP-98). Its sequence numbers are checked by the partition's log.
+/// InitProducerId: an id for an idempotent producer (KIP-98), or the next life of a transactional one, which fences
+/// those before it. Sequence numbers are checked by the partition's log.
 enum InitProducerIdHandler: RequestHandler {
     typealias Request = InitProducerIdRequest
+
+    /// Version 6 is for two-phase commit (KIP-939), which there is not.
+    static let versions: ClosedRange<Int16> = 0...5
 
     static func handle(
         _ request: InitProducerIdRequest, _ context: RequestContext
     ) -> HandlerOutcome<InitProducerIdResponse> {
-        guard request.transactionalId == nil else {
-            // Fatal to every client, unlike the coordinator's errors, which they would retry for ever.
-            return .reply(failed(.invalidRequest))
+        if let transactionalId = request.transactionalId {
+            return context.toShard(of: transactionalId, in: context.transactions, .initProducerId(request)) {
+                guard case .initProducerId(let response) = $0 else { return nil }
+                return response
+            }
         }
         if let id = context.broker.producerIds.next() {
             return .reply(succeeded(id))

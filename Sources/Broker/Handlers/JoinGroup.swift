@@ -6,7 +6,7 @@ enum JoinGroupHandler: RequestHandler {
     typealias Request = JoinGroupRequest
 
     static func handle(_ request: JoinGroupRequest, _ context: RequestContext) -> HandlerOutcome<JoinGroupResponse> {
-        context.toGroup(request.groupId, .joinGroup(request)) { response in
+        context.toShard(of: request.groupId, in: context.groups, .joinGroup(request)) { response in
             guard case .joinGroup(let response) = response else { return nil }
             return response
         }

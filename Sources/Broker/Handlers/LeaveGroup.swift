@@ -6,7 +6,7 @@ enum LeaveGroupHandler: RequestHandler {
     typealias Request = LeaveGroupRequest
 
     static func handle(_ request: LeaveGroupRequest, _ context: RequestContext) -> HandlerOutcome<LeaveGroupResponse> {
-        context.toGroup(request.groupId, .leaveGroup(request)) { response in
+        context.toShard(of: request.groupId, in: context.groups, .leaveGroup(request)) { response in
             guard case .leaveGroup(let response) = response else { return nil }
             return response
         }

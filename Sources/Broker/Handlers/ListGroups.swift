@@ -6,7 +6,7 @@ enum ListGroupsHandler: RequestHandler {
     typealias Request = ListGroupsRequest
 
     static func handle(_ request: ListGroupsRequest, _ context: RequestContext) -> HandlerOutcome<ListGroupsResponse> {
-        context.toAllGroups(.listGroups(request)) { parts in
+        context.toAllShards(in: context.groups, .listGroups(request)) { parts in
             var response = ListGroupsResponse()
             for case .listGroups(let part) in parts {
                 if part.errorCode != ErrorCode.none.rawValue { response.errorCode = part.errorCode }

@@ -24,8 +24,7 @@ enum MetadataHandler: RequestHandler {
         else { return [] }
         let table = context.loop.topics
         return topics.compactMap { topic in
-            guard let name = topic.name, TopicName.objection(to: name) == nil, table.topic(named: name) == nil,
-                name != InternalTopic.transactionState
+            guard let name = topic.name, TopicName.objection(to: name) == nil, table.topic(named: name) == nil
             else { return nil }
             return name
         }

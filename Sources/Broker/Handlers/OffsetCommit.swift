@@ -8,7 +8,7 @@ enum OffsetCommitHandler: RequestHandler {
     static func handle(_ request: OffsetCommitRequest, _ context: RequestContext) -> HandlerOutcome<
         OffsetCommitResponse
     > {
-        context.toGroup(request.groupId, .offsetCommit(request)) { response in
+        context.toShard(of: request.groupId, in: context.groups, .offsetCommit(request)) { response in
             guard case .offsetCommit(let response) = response else { return nil }
             return response
         }

@@ -8,7 +8,7 @@ enum OffsetDeleteHandler: RequestHandler {
     static func handle(_ request: OffsetDeleteRequest, _ context: RequestContext) -> HandlerOutcome<
         OffsetDeleteResponse
     > {
-        context.toGroup(request.groupId, .offsetDelete(request)) { response in
+        context.toShard(of: request.groupId, in: context.groups, .offsetDelete(request)) { response in
             guard case .offsetDelete(let response) = response else { return nil }
             return response
         }

@@ -9,12 +9,12 @@ enum OffsetFetchHandler: RequestHandler {
         _ request: OffsetFetchRequest, _ context: RequestContext
     ) -> HandlerOutcome<OffsetFetchResponse> {
         guard context.version >= 8 else {
-            return context.toGroup(request.groupId, .offsetFetch(request)) { response in
+            return context.toShard(of: request.groupId, in: context.groups, .offsetFetch(request)) { response in
                 guard case .offsetFetch(let response) = response else { return nil }
                 return response
             }
         }
-        return context.toGroups(request.groups) {
+        return context.toShards(of: request.groups, in: context.groups) {
             $0.groupId
         } request: { groups in
             var part = request

@@ -1,4 +1,5 @@
 import CommitLog
+import CoordinatorCore
 import KafkaProtocol
 import RecordFormat
 import Replication
@@ -24,15 +25,34 @@ enum ProduceHandler {
     static func handle(
         _ frame: UnsafeRawBufferPointer, _ bytes: RawSpan, at cursor: inout ByteCursor, _ header: RequestHeader,
         from connection: Connection
-    ) throws(ProtocolDecodingError) {
+    ) throws(ProtocolDecodingError) -> RequestOutcome {
         let loop = connection.loop
         let flexible = header.apiVersion >= ProduceRequest.firstFlexibleVersion
-        _ = try cursor.range(bytes, flexible: flexible, isString: true)  // The transactional id; batches say it too.
+        let transactionalId = try cursor.range(bytes, flexible: flexible, isString: true)
+        if let transactionalId, !connection.hasAdmission {
+            func question() throws(ProtocolDecodingError) -> ProduceAdmission? {
+                try ProduceAdmission(
+                    frame, bytes, from: cursor, transactionalId: transactionalId, version: header.apiVersion,
+                    topics: loop.topics)
+            }
+            var open = try question()
+            if open != nil && loop.hasPendingAppends {
+                // What came before in this tick may open the transaction.
+                loop.flushAppends()
+                open = try question()
+            }
+            if let open {
+                let clientId = header.clientId.map { String(decoding: frame[$0], as: UTF8.self) }
+                connection.ask(open, version: header.apiVersion, clientId: clientId)
+                guard connection.hasAdmission else { return .again }
+            }
+        }
+        let admission = connection.takeAdmission()
         let acks = try cursor.int16(bytes)
         let timeout = try cursor.int32(bytes)
         var request = Request(
             loop: loop, frame: frame, version: header.apiVersion, flexible: flexible, acks: acks,
-            connection: connection)
+            isTransactional: transactionalId != nil, admission: admission)
 
         let pending = acks == -1 ? PendingProduce(version: header.apiVersion, start: loop.tickStart) : nil
         var failure: ProtocolDecodingError?
@@ -82,6 +102,7 @@ enum ProduceHandler {
             // Kafka's way to tell a producer that asked for no reply.
             connection.close(because: "a produce request with acks=0 was refused: \(request.lastRefusal)")
         }
+        return .done
     }
 
     /// The walk over one request's topics and partitions.
@@ -91,20 +112,24 @@ enum ProduceHandler {
         let version: Int16
         let flexible: Bool
         let acks: Int16
-        let connection: Connection
+        /// Whether the request has a transactional id.
+        let isTransactional: Bool
+        /// What the transaction's coordinator said; nil when it needed not be asked.
+        let admission: ProduceAdmission?
         var refused = 0
         var lastRefusal = ErrorCode.none
 
         init(
             loop: BrokerLoop, frame: UnsafeRawBufferPointer, version: Int16, flexible: Bool, acks: Int16,
-            connection: Connection
+            isTransactional: Bool, admission: ProduceAdmission?
         ) {
             self.loop = loop
             self.frame = frame
             self.version = version
             self.flexible = flexible
             self.acks = acks
-            self.connection = connection
+            self.isTransactional = isTransactional
+            self.admission = admission
         }
 
         mutating func readTopics(
@@ -181,7 +206,7 @@ enum ProduceHandler {
                     .messageTooLarge,
                     "The batch of \(batch.count) bytes exceeds max.message.bytes, \(topic.maximumBatchBytes).")
             }
-            let append: PendingAppend
+            var append: PendingAppend
             switch loop.validator.validate(batch, rules: topic.rules, now: loop.wallMilliseconds) {
             case .accepted(let header):
                 append = PendingAppend(header: header, bytes: batch)
@@ -193,7 +218,15 @@ enum ProduceHandler {
                 return Refusal(rejection)
             }
             if append.header.isTransactional {
-                return Refusal(.invalidTxnState, "This broker has no transactions yet.")
+                guard isTransactional else {
+                    return Refusal(
+                        .transactionalIdAuthorizationFailed, "Transactional records need a transactional id.")
+                }
+                switch admission?.verdict(forOrdinal: leader.ordinal) {
+                case .admitted(let offset): append.permission = .verified(at: offset)
+                case .refused(let code): return Refusal(code, "The records are not part of a transaction.")
+                case nil: break  // It was open in the log; if that has changed the log refuses.
+                }
             }
             loop.metrics.received(bytes: append.bytes.count, records: Int(append.header.recordCount))
             loop.staged.append(

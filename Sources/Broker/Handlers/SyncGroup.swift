@@ -6,7 +6,7 @@ enum SyncGroupHandler: RequestHandler {
     typealias Request = SyncGroupRequest
 
     static func handle(_ request: SyncGroupRequest, _ context: RequestContext) -> HandlerOutcome<SyncGroupResponse> {
-        context.toGroup(request.groupId, .syncGroup(request)) { response in
+        context.toShard(of: request.groupId, in: context.groups, .syncGroup(request)) { response in
             guard case .syncGroup(let response) = response else { return nil }
             return response
         }

@@ -82,7 +82,8 @@ extension TxnOffsetCommitResponse {
         }
     }
 
-    static func failure(_ request: TxnOffsetCommitRequest, _ code: ErrorCode) -> TxnOffsetCommitResponse {
+    /// The same error for all partitions.
+    package static func failure(_ request: TxnOffsetCommitRequest, _ code: ErrorCode) -> TxnOffsetCommitResponse {
         TxnOffsetCommitResponse(.failure(request.withoutTransaction, code))
     }
 

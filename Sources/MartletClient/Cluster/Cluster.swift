@@ -10,6 +10,8 @@ package actor Cluster {
         case node(Int32)
         /// The coordinator of a group.
         case coordinator(group: String)
+        /// The coordinator of a transactional id.
+        case transactionCoordinator(String)
     }
 
     /// A broker answers a connection's requests in turn, so that those which wait there, such as a fetch for records or
@@ -29,7 +31,26 @@ package actor Cluster {
     package nonisolated let options: ClientOptions
     package private(set) var view = ClusterView()
     private var connections: [ConnectionKey: Task<Result<BrokerConnection, ClientError>, Never>] = [:]
-    private var coordinators: [String: Int32] = [:]
+    private var coordinators: [CoordinatorKey: Int32] = [:]
+
+    private struct CoordinatorKey: Hashable {
+        /// As FindCoordinator numbers them.
+        enum Kind: Int8 {
+            case group = 0
+            case transaction = 1
+        }
+
+        let kind: Kind
+        let key: String
+
+        init?(_ route: Route) {
+            switch route {
+            case .coordinator(let group): (kind, key) = (.group, group)
+            case .transactionCoordinator(let id): (kind, key) = (.transaction, id)
+            case .any, .controller, .node: return nil
+            }
+        }
+    }
 
     package init(bootstrap: [BrokerAddress], options: ClientOptions = ClientOptions()) {
         precondition(!bootstrap.isEmpty)
@@ -71,8 +92,8 @@ package actor Cluster {
                     nextStep: "its brokers are \(known)")
             }
             return try await connection(to: address, for: purpose)
-        case .coordinator(let group):
-            return try await connection(.node(try await coordinator(of: group)), for: .coordinator)
+        case .coordinator, .transactionCoordinator:
+            return try await connection(.node(try await coordinator(CoordinatorKey(route)!)), for: .coordinator)
         }
     }
 
@@ -170,24 +191,26 @@ package actor Cluster {
 
     // MARK: Coordinators
 
-    private func coordinator(of group: String) async throws(ClientError) -> Int32 {
-        if let known = coordinators[group] { return known }
+    private func coordinator(_ wanted: CoordinatorKey) async throws(ClientError) -> Int32 {
+        if let known = coordinators[wanted] { return known }
         var request = FindCoordinatorRequest()
+        request.keyType = wanted.kind.rawValue
         let connection = try await anyConnection()
         // From version 4 the keys are a list.
         if let version = connection.version(of: FindCoordinatorRequest.self), version >= 4 {
-            request.coordinatorKeys = [group]
+            request.coordinatorKeys = [wanted.key]
         } else {
-            request.key = group
+            request.key = wanted.key
         }
         let response = try await connection.send(request)
         let found = response.coordinators.first
         let code = ErrorCode(rawValue: found?.errorCode ?? response.errorCode)
         guard code == .none else {
-            throw .refused(code, "group '\(group)'", message: found?.errorMessage ?? response.errorMessage)
+            let subject = wanted.kind == .group ? "group" : "transactional id"
+            throw .refused(code, "\(subject) '\(wanted.key)'", message: found?.errorMessage ?? response.errorMessage)
         }
         let node = found?.nodeId ?? response.nodeId
-        coordinators[group] = node
+        coordinators[wanted] = node
         return node
     }
 
@@ -211,9 +234,9 @@ package actor Cluster {
     }
 
     private func forget(_ route: Route, after error: ClientError) async {
-        if case .coordinator(let group) = route {
+        if let key = CoordinatorKey(route) {
             switch error.protocolCode {
-            case .notCoordinator, .coordinatorNotAvailable, nil: coordinators[group] = nil
+            case .notCoordinator, .coordinatorNotAvailable, nil: coordinators[key] = nil
             default: break
             }
         }

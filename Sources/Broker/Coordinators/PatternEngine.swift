@@ -8,22 +8,24 @@ import GroupCoordinator
     import Darwin
 #endif
 
-/// The regular expressions of `SubscribedTopicRegex`, matched by the system's POSIX engine: an automaton whose time is
-/// linear in the name's length, so that no member's pattern can hold up its shard. Kafka uses RE2 for the same reason.
+/// The regular expressions that clients send, for topics (KIP-848) and transactional ids (KIP-1152), matched by the
+/// system's POSIX engine: an automaton whose time is linear in the text's length, so that no client's pattern can hold up
+/// the others. Kafka uses RE2 for the same reason.
 ///
-/// RE2's syntax is understood as far as topic names need it: extended POSIX, `\d`, `\D`, `\w`, `\W` and `(?:…)`. What
+/// RE2's syntax is understood as far as names need it: extended POSIX, `\d`, `\D`, `\w`, `\W` and `(?:…)`. What
 /// could cost more than linear time is refused: back references, large repetitions, long patterns.
-struct TopicPatternEngine: TopicPatternMatcher {
+struct PatternEngine {
     static let maximumPatternLength = 256
     /// Repetitions are copies of the automaton; nested ones multiply.
     static let maximumRepetition = 1000
 
-    func topics(matching pattern: String, among topics: some Collection<String>) -> Set<String>? {
-        guard let translated = TopicPatternEngine.translate(pattern) else { return nil }
+    /// The texts that the pattern matches from beginning to end; nil when the pattern is not valid.
+    func matches(of pattern: String, among texts: some Collection<String>) -> Set<String>? {
+        guard let translated = PatternEngine.translate(pattern) else { return nil }
         var expression = regex_t()
         guard regcomp(&expression, "^(" + translated + ")$", REG_EXTENDED | REG_NOSUB) == 0 else { return nil }
         defer { regfree(&expression) }
-        return Set(topics.filter { regexec(&expression, $0, 0, nil, 0) == 0 })
+        return Set(texts.filter { regexec(&expression, $0, 0, nil, 0) == 0 })
     }
 
     /// The pattern as POSIX writes it; nil when it is not understood or could be costly.
@@ -90,5 +92,11 @@ struct TopicPatternEngine: TopicPatternMatcher {
         guard parts.count <= 2, let first = Int(parts[0]), first >= 0 else { return nil }
         guard parts.count == 2, !parts[1].isEmpty else { return max(first, 1) }
         return Int(parts[1])
+    }
+}
+
+extension PatternEngine: TopicPatternMatcher {
+    func topics(matching pattern: String, among topics: some Collection<String>) -> Set<String>? {
+        matches(of: pattern, among: topics)
     }
 }

@@ -1,0 +1,89 @@
+import ClusterMetadata
+import CommitLog
+import CoordinatorCore
+import KafkaProtocol
+import RecordFormat
+import Replication
+import TransactionCoordinator
+
+/// Writes the end of a transaction to partitions.
+struct TransactionEndWriter: Sendable {
+    private unowned let broker: Broker
+
+    init(_ broker: Broker) {
+        self.broker = broker
+    }
+
+    /// Tells, on any thread, when the end is where the partition's durability wants it, or why it is not.
+    func write(
+        _ end: TransactionEnd, to partition: TransactionPartition, done: @escaping @Sendable (ErrorCode) -> Void
+    ) {
+        guard let topic = broker.topics.topic(named: partition.topic),
+            let leader = topic.leader(of: partition.partition)
+        else {
+            done(.unknownTopicOrPartition)
+            return
+        }
+        if partition.topic == InternalTopic.consumerOffsets {
+            writeToGroups(end, partition.partition, done)
+        } else {
+            append(end, to: leader, done)
+        }
+    }
+
+    /// The partition's groups must learn of it, in the log's order.
+    private func writeToGroups(
+        _ end: TransactionEnd, _ partition: Int32, _ done: @escaping @Sendable (ErrorCode) -> Void
+    ) {
+        guard let shard = broker.groups.shards[partition] else {
+            done(.coordinatorNotAvailable)
+            return
+        }
+        let context = CoordinatorRequestContext(apiVersion: 0, clientId: "", clientHost: "")
+        shard.handle(.endTransaction(end), context) { response in
+            guard case .endTransaction(let code) = response else {
+                preconditionFailure("the coordinator answered another request than was asked")
+            }
+            done(code)
+        }
+    }
+
+    private func append(
+        _ end: TransactionEnd, to leader: PartitionLeader, _ done: @escaping @Sendable (ErrorCode) -> Void
+    ) {
+        let now = broker.clock.wallMilliseconds
+        let batch = CoordinatorBatch.endOfTransaction(end)
+        let outcome = batch.encoded(now: now).withUnsafeBytes { bytes -> AppendOutcome in
+            var appends = [
+                PendingAppend(header: RecordBatchHeader(bytes)!, bytes: bytes, permission: batch.permission)
+            ]
+            leader.append(&appends, now: now)
+            return appends[0].outcome
+        }
+        switch outcome {
+        case .appended(let offset, _):
+            let listener = DurabilityListener(done)
+            let waiter = PartitionWaiter(offset: offset + 1, listener: listener, connection: 0, slot: 0, index: 0)
+            switch leader.wait(waiter) {
+            case .waiting: break
+            case .reached: done(.none)
+            case .failed: done(.kafkaStorageError)
+            }
+        case .refused(let refusal): done(ErrorCode(refusal))
+        case .duplicate, .pending: preconditionFailure("a marker has no sequence number")
+        }
+    }
+}
+
+/// Waits for one batch, held by the partition that it waits at.
+private final class DurabilityListener: PartitionListener {
+    private let done: @Sendable (ErrorCode) -> Void
+
+    init(_ done: @escaping @Sendable (ErrorCode) -> Void) {
+        self.done = done
+    }
+
+    func wake(_ waiter: PartitionWaiter, failed: Bool) {
+        done(failed ? .kafkaStorageError : .none)
+    }
+}

@@ -1,0 +1,40 @@
+import KafkaProtocol
+
+/// A transaction that is open in a partition and that no coordinator will end: consumers at read_committed wait at it
+/// for ever.
+package struct HangingTransaction: Sendable, Equatable {
+    package let producer: PartitionProducer
+    /// nil when no transactional id has this producer any more.
+    package let transactionalId: String?
+}
+
+extension Administrator {
+    /// Looks for hanging transactions in these partitions (KIP-664): open for longer than `age` milliseconds as of
+    /// `now`, and unknown to the coordinator of the producer's transactional id.
+    package func hangingTransactions(
+        in partitions: some Collection<TopicPartition> & Sendable, olderThan age: Int64, now: Int64
+    ) async throws(ClientError) -> [HangingTransaction] {
+        let candidates = try await producers(of: partitions).filter {
+            $0.transactionStart != nil && now - $0.lastTimestamp > age
+        }
+        guard !candidates.isEmpty else { return [] }
+        let listed = try await transactions(producerIds: Array(Set(candidates.map(\.producerId))))
+        var hanging: [HangingTransaction] = []
+        for candidate in candidates {
+            let id = listed.first { $0.producerId == candidate.producerId }?.transactionalId
+            if let id, try await isOpen(candidate, in: id) { continue }
+            hanging.append(HangingTransaction(producer: candidate, transactionalId: id))
+        }
+        return hanging
+    }
+
+    /// Whether the coordinator knows of what a producer has open in a partition, and so will end it.
+    private func isOpen(_ producer: PartitionProducer, in transactionalId: String) async throws(ClientError) -> Bool {
+        do throws(ClientError) {
+            let described = try await describeTransaction(transactionalId)
+            return described.producerId == producer.producerId && described.partitions.contains(producer.partition)
+        } catch  where error.protocolCode == .transactionalIdNotFound {
+            return false
+        }
+    }
+}
