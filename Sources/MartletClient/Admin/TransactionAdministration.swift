@@ -80,10 +80,15 @@ extension Administrator {
         return DescribedTransaction(
             transactionalId: id, state: state.transactionState, producerId: state.producerId,
             producerEpoch: state.producerEpoch, timeoutMilliseconds: state.transactionTimeoutMs,
-            startTime: state.transactionStartTimeMs < 0 ? nil : state.transactionStartTimeMs,
+            startTime: isOpen(state.transactionState) ? state.transactionStartTimeMs : nil,
             partitions: state.topics.flatMap { topic in
                 topic.partitions.map { TopicPartition(topic.topic, $0) }
             })
+    }
+
+    /// Whether a transaction is under way in this state; brokers keep the start of one that is complete.
+    private func isOpen(_ state: String) -> Bool {
+        ["Ongoing", "PrepareCommit", "PrepareAbort"].contains(state)
     }
 
     /// The producers that the leaders of these partitions remember.
