@@ -145,3 +145,15 @@ final class FetchSessionCache: Sendable {
         entries.withLock { $0[id] = nil }
     }
 }
+
+extension Broker {
+    /// The partitions that a fetch session asks for; none when there is no such session.
+    package func partitions(
+        ofFetchSession id: Int32
+    ) -> [(topicName: String, topicId: Uuid, partition: Int32)] {
+        let session = fetchSessions.session(id, now: clock.monotonicNanoseconds)
+        return session?.state.withLock { state in
+            state.partitions.map { ($0.topicName, $0.topicId, $0.partition) }
+        } ?? []
+    }
+}

@@ -432,4 +432,10 @@ package final class LogDirectory: @unchecked Sendable {
         }
         lock.withLock { processLock = nil }
     }
+
+    /// Ends the use of all logs without a word to the disk, as the end of the process would.
+    package func abandon() {
+        for log in allLogs { log.abandon() }
+        lock.withLock { processLock = nil }
+    }
 }

@@ -356,7 +356,8 @@ package final class SimulatedFileSystem: FileSystem, @unchecked Sendable {
         }
 
         func synchronize() {
-            durable = current
+            // Not a copy of all: a log is synchronized often and is long.
+            for change in pending { Self.apply(change, to: &durable) }
             pending.removeAll()
         }
 

@@ -6,7 +6,11 @@ import NIOPosix
 import Synchronization
 
 /// Accepts connections and gives each to the loop that will serve it.
-final class ConnectionAcceptor: Sendable {
+package final class ConnectionAcceptor: Sendable {
+    /// Makes a handler that stands between the network and a connection's own.
+    package typealias Interposing = @Sendable (Broker) -> any ChannelHandler
+
+    private let interposing: Interposing?
     private let group: MultiThreadedEventLoopGroup
     private let broker: Broker
     private let loops: [ObjectIdentifier: BrokerLoop]
@@ -21,7 +25,8 @@ final class ConnectionAcceptor: Sendable {
         var isStopping = false
     }
 
-    init(group: MultiThreadedEventLoopGroup, broker: Broker) {
+    init(group: MultiThreadedEventLoopGroup, broker: Broker, interposing: Interposing? = nil) {
+        self.interposing = interposing
         self.group = group
         self.broker = broker
         incomplete = IncompleteRequests(limit: broker.limits.incompleteRequestBytes)
@@ -75,6 +80,7 @@ final class ConnectionAcceptor: Sendable {
             let handler = ConnectionHandler(loop: loop, listener: listener, id: id, incomplete: incomplete) {
                 [self] in release(address)
             }
+            if let interposing { try channel.pipeline.syncOperations.addHandler(interposing(broker)) }
             try channel.pipeline.syncOperations.addHandler(handler)
         }
     }

@@ -224,33 +224,6 @@ package final class ManualSink: ReplySink {
     }
 }
 
-/// Metadata in memory, kept by the test over restarts of its broker.
-package final class MemoryMetadataStore: MetadataStore {
-    package init() {}
-
-    private let state = Mutex<[String: MetadataEntry]>([:])
-
-    package func entries() throws(MetadataStoreError) -> [MetadataEntry] {
-        state.withLock { Array($0.values) }
-    }
-
-    package func commit(_ transaction: MetadataTransaction) throws(MetadataStoreError) {
-        let conflict = state.withLock { state -> String? in
-            for condition in transaction.conditions where state[condition.key]?.version ?? 0 != condition.version {
-                return condition.key
-            }
-            for key in transaction.deletes { state[key] = nil }
-            for (key, value) in transaction.puts {
-                state[key] = MetadataEntry(key: key, value: value, version: (state[key]?.version ?? 0) + 1)
-            }
-            return nil
-        }
-        if let conflict { throw .conflict(key: conflict) }
-    }
-
-    package func close() {}
-}
-
 package enum Batch {
     /// A batch of records with these values.
     package static func of(

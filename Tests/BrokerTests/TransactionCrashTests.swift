@@ -1,4 +1,5 @@
 import BrokerTestSupport
+import ClusterMetadata
 import CommitLog
 import KafkaProtocol
 import Testing

@@ -19,6 +19,8 @@ package final class GroupService: Sendable {
         shards = CoordinatorTopic(InternalTopic.consumerOffsets, broker: broker)
     }
 
+    var control: ControlThread { broker.control }
+
     private var role: GroupShard.Role {
         GroupShard.Role(
             makeMachine: { [unowned self] leader in GroupCoordinatorShard(configuration, for: leader.log) },

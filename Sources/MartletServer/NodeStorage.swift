@@ -1,0 +1,35 @@
+import Broker
+import ClusterMetadata
+import CommitLog
+import Foundation
+
+/// Where a node keeps its data: the system's disk, or what a test gives it.
+package struct NodeStorage: Sendable {
+    package var fileSystem: any FileSystem
+    /// The data folder.
+    package var path: String
+    /// Makes the folder's parents, where the file system has some.
+    var prepare: @Sendable (_ path: String) throws(NodeError) -> Void
+    var openMetadata: @Sendable (_ path: String) throws(MetadataStoreError) -> any MetadataStore
+
+    /// A folder of the system, with the metadata beside the logs.
+    package static func disk(_ path: String) -> NodeStorage {
+        NodeStorage(fileSystem: RealFileSystem(), path: path) { path throws(NodeError) in
+            do {
+                try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+            } catch {
+                throw NodeError("cannot make the data folder \(path): \(error.localizedDescription)")
+            }
+        } openMetadata: { path throws(MetadataStoreError) in
+            try SQLiteMetadataStore(path: path + "/metadata.sqlite")
+        }
+    }
+
+    /// A file system and a store in memory, which the caller keeps over restarts.
+    package static func memory(_ fileSystem: SimulatedFileSystem, _ metadata: MemoryMetadataStore) -> NodeStorage {
+        NodeStorage(fileSystem: fileSystem, path: "data") { _ throws(NodeError) in
+        } openMetadata: { _ throws(MetadataStoreError) in
+            metadata
+        }
+    }
+}
