@@ -9,7 +9,8 @@ let package = Package(
     name: "martlet",
     platforms: [.macOS(.v26)],
     products: [
-        .executable(name: "martlet", targets: ["martlet"])
+        .executable(name: "martlet", targets: ["martlet"]),
+        .library(name: "MartletTesting", targets: ["MartletTesting"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
@@ -78,6 +79,15 @@ let package = Package(
                 .product(name: "NIOPosix", package: "swift-nio"),
             ],
             swiftSettings: swiftSettings),
+        .target(
+            name: "MartletTesting",
+            dependencies: [
+                "MartletServer", "Broker", "ClusterMetadata", "CommitLog", "Configuration", "CoordinatorCore",
+                "GroupCoordinator", "KafkaProtocol", "RecordFormat", "Replication", "TransactionCoordinator",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: swiftSettings),
         .executableTarget(
             name: "martlet",
             dependencies: [
@@ -114,6 +124,10 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
             ],
+            swiftSettings: swiftSettings),
+        .testTarget(
+            name: "MartletTestingTests",
+            dependencies: ["MartletTesting", "MartletClient", "KafkaProtocol", "RecordFormat"],
             swiftSettings: swiftSettings),
         .target(
             name: "BrokerTestSupport",
