@@ -92,3 +92,17 @@ struct WireClient {
         return response.topics[0].partitions[0].errorCode
     }
 }
+
+enum FetchedBatches {
+    /// The values in the records of a fetch reply.
+    static func values(_ bytes: [UInt8]) throws -> [String] {
+        let records = try FetchedRecords(
+            partition: TopicPartition("t", 0), bytes: bytes, startOffset: 0, highWatermark: 0)
+        var values: [String] = []
+        try records.forEachRecord(with: RecordBatchReader()) { record in
+            values.append(String(decoding: record.value ?? .init(start: nil, count: 0), as: UTF8.self))
+            return true
+        }
+        return values
+    }
+}

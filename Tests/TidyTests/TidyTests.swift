@@ -21,6 +21,10 @@ import Testing
         ],
         "MartletServer": ["KafkaProtocol", "CommitLog", "Configuration", "ClusterMetadata", "Broker"],
         "MartletClient": ["KafkaProtocol", "RecordFormat"],
+        "MartletTesting": [
+            "KafkaProtocol", "RecordFormat", "CommitLog", "Configuration", "CoordinatorCore", "GroupCoordinator",
+            "TransactionCoordinator", "ClusterMetadata", "Replication", "Broker", "MartletServer",
+        ],
         "martlet": [
             "KafkaProtocol", "RecordFormat", "CommitLog", "Configuration", "GroupCoordinator", "Broker",
             "MartletServer",
@@ -89,6 +93,21 @@ import Testing
             for mark in ["TO" + "DO", "FIX" + "ME", "X" + "XX", "try! "] {
                 #expect(!text.contains(mark), "\(file.lastPathComponent) contains \(mark)")
             }
+        }
+    }
+
+    @Test("the example of MartletTesting is a test that runs")
+    func testingExample() throws {
+        func text(_ path: String) throws -> String {
+            try String(contentsOf: TidyTests.root.appendingPathComponent(path), encoding: .utf8)
+        }
+        let test = try text("Tests/MartletTestingTests/ReadmeTests.swift")
+        let begin = try #require(test.range(of: "// snippet: begin\n"))
+        let end = try #require(test.range(of: "// snippet: end"))
+        let snippet = String(test[begin.upperBound..<end.lowerBound])
+        #expect(snippet.contains("withBroker"))
+        for document in ["README.md", "Sources/MartletTesting/Documentation.docc/MartletTesting.md"] {
+            #expect(try text(document).contains(snippet), "\(document)")
         }
     }
 
