@@ -90,7 +90,7 @@ public final class TestBroker: Sendable {
         try begin { state in
             if case .stopped = state { () } else { nil }
         } orElse: {
-            "the broker runs already"
+            "the broker runs, or is being started or stopped"
         }
         let hooks = hooks
         do {
@@ -157,7 +157,7 @@ public final class TestBroker: Sendable {
         try begin { state in
             if case .running(let node) = state { node } else { nil }
         } orElse: {
-            "the broker does not run"
+            "the broker does not run, or is being started or stopped"
         }
     }
 

@@ -132,17 +132,38 @@ import Testing
 
     @Test("a broker is ready within milliseconds", .timeLimit(.minutes(1)))
     func startTime() async throws {
-        // The first one also sets up what the process has once.
-        try await withBroker { _ in }
         let clock = ContinuousClock()
-        var times: [Duration] = []
-        for _ in 0..<10 {
+        var fastest = Duration.seconds(60)
+        // Far above what it takes, and more than one try, for machines that are busy.
+        for _ in 0..<100 where fastest >= .milliseconds(200) {
             let begin = clock.now
             let ready = try await withBroker { _ in clock.now }
-            times.append(ready - begin)
+            fastest = min(fastest, ready - begin)
         }
-        // Far above what it takes, for machines that are busy.
-        #expect(times.min()! < .milliseconds(200), "\(times)")
+        #expect(fastest < .milliseconds(200))
+    }
+
+    @Test("a disk in memory is no slower for being synchronized often", .timeLimit(.minutes(1)))
+    func longLog() async throws {
+        try await withBroker { broker in
+            try await broker.createTopic("t")
+            let client = try await WireClient.connect(to: broker)
+            let value = String(repeating: "x", count: 100_000)
+            let clock = ContinuousClock()
+            func rounds() async throws -> Duration {
+                var fastest = Duration.seconds(60)
+                for _ in 0..<50 {
+                    let begin = clock.now
+                    try await client.produce([value], to: "t")
+                    fastest = min(fastest, clock.now - begin)
+                }
+                return fastest
+            }
+            let early = try await rounds()
+            for _ in 0..<3 { _ = try await rounds() }
+            // 20 MB later; a copy of the log at each synchronization would make it many times as long.
+            #expect(try await rounds() < early * 4 + .milliseconds(2))
+        }
     }
 
     @Test("nothing of a broker is left behind", .timeLimit(.minutes(1)), arguments: storages)
