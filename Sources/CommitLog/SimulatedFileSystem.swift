@@ -333,14 +333,23 @@ package final class SimulatedFileSystem: FileSystem, @unchecked Sendable {
             switch change {
             case .write(let position, let written):
                 guard !written.isEmpty else { return }
-                let end = position + written.count
-                if bytes.count < end { bytes.append(contentsOf: repeatElement(0, count: end - bytes.count)) }
-                bytes.replaceSubrange(position..<end, with: written)
+                // Whole stretches, and not byte by byte: tests of this library's users run unoptimized.
+                if position > bytes.count { bytes += [UInt8](repeating: 0, count: position - bytes.count) }
+                let overwritten = min(bytes.count - position, written.count)
+                written.withUnsafeBytes { source in
+                    bytes.withUnsafeMutableBytes { target in
+                        UnsafeMutableRawBufferPointer(rebasing: target[position...]).copyMemory(
+                            from: UnsafeRawBufferPointer(rebasing: source[..<overwritten]))
+                    }
+                }
+                if overwritten < written.count {
+                    bytes += overwritten == 0 ? written : Array(written[overwritten...])
+                }
             case .truncate(let size):
                 if bytes.count > size {
                     bytes.removeSubrange(size...)
                 } else {
-                    bytes.append(contentsOf: repeatElement(0, count: size - bytes.count))
+                    bytes += [UInt8](repeating: 0, count: size - bytes.count)
                 }
             }
         }
@@ -438,9 +447,13 @@ private final class SimulatedFile: File, @unchecked Sendable {
     func write(_ pieces: UnsafeBufferPointer<iovec>, at position: Int64) throws(FileSystemError) -> Int {
         precondition(pieces.count <= maximumWritePieces)
         return try fileSystem.withFile(self, .write, changes: true) { inode, random in
-            var bytes: [UInt8] = []
-            for piece in pieces {
-                bytes.append(contentsOf: UnsafeRawBufferPointer(start: piece.iov_base, count: piece.iov_len))
+            var bytes = [UInt8](unsafeUninitializedCapacity: pieces.reduce(0) { $0 + $1.iov_len }) { memory, count in
+                let memory = UnsafeMutableRawBufferPointer(memory)
+                for piece in pieces {
+                    UnsafeMutableRawBufferPointer(rebasing: memory[count...]).copyMemory(
+                        from: UnsafeRawBufferPointer(start: piece.iov_base, count: piece.iov_len))
+                    count += piece.iov_len
+                }
             }
             // Now and then less than all is written, as the system's call may do.
             if bytes.count > 1, Int.random(in: 0..<8, using: &random) == 0 {
