@@ -144,6 +144,34 @@ import Testing
         }
     }
 
+    @Test("a hook knows which topics a request is about", .timeLimit(.minutes(1)))
+    func topics() async throws {
+        try await withTopic { broker, client in
+            try await broker.createTopic("u")
+            broker.intercept(.produce, .fetch) { request in
+                request.topics.contains("u") ? .fail(.topicAuthorizationFailed) : .proceed
+            }
+            let code = ErrorCode.topicAuthorizationFailed.rawValue
+            #expect(try await client.produce(["a"], to: "t").errorCode == 0)
+            #expect(try await client.produce(["a"], to: "u").errorCode == code)
+            // From version 13 on topics have ids.
+            for version in [12, 13] as [Int16] {
+                for (topic, expected) in [("t", 0), ("u", code)] {
+                    var request = WireClient.fetchRequest(topic)
+                    if version == 13 {
+                        var ask = MetadataRequest()
+                        ask.topics = [.init()]
+                        ask.topics![0].name = topic
+                        request.topics[0].topic = ""
+                        request.topics[0].topicId = try await client.connection.send(ask).topics[0].topicId
+                    }
+                    let response = try await client.connection.send(request, maximumVersion: version)
+                    #expect(response.responses[0].partitions[0].errorCode == expected)
+                }
+            }
+        }
+    }
+
     @Test("a hook counts what it decides, and knows what it is asked about", .timeLimit(.minutes(1)))
     func counting() async throws {
         try await withTopic { broker, client in
@@ -160,7 +188,10 @@ import Testing
             #expect(hook.hitCount == 1)
             let requests = seen.withLock { $0 }
             #expect(requests.map(\.number) == [1, 2, 3])
-            #expect(requests.allSatisfy { $0.api == .produce && $0.apiVersion == 12 && $0.clientId == "martlet" })
+            #expect(
+                requests.allSatisfy {
+                    $0.api == .produce && $0.apiVersion == 12 && $0.clientId == "martlet" && $0.topics == ["t"]
+                })
 
             let first = broker.intercept(.produce) { _ in .fail(.kafkaStorageError) }
             broker.intercept(.produce) { _ in .fail(.corruptMessage) }

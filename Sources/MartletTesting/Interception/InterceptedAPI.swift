@@ -8,6 +8,8 @@ public struct InterceptedAPI: Sendable, Hashable, CustomStringConvertible {
     let apiKey: ApiKey
     /// A reply that refuses the request; nil when that cannot be read.
     let refuse: @Sendable (RequestFrame, ErrorCode, Broker) -> ByteBuffer?
+    /// The names of the topics that a request is about.
+    let topics: @Sendable (RequestFrame, Broker) -> Set<String>
 
     private init<Request: RefusableRequest>(_ type: Request.Type) {
         apiKey = Request.apiKey
@@ -17,6 +19,13 @@ public struct InterceptedAPI: Sendable, Hashable, CustomStringConvertible {
                 return frame.reply(request.refused(code, version: frame.version, broker), Request.apiKey)
             } catch {
                 return nil
+            }
+        }
+        topics = { frame, broker in
+            do throws(ProtocolDecodingError) {
+                return Set(try frame.decoded(as: Request.self).topicNames(broker).filter { !$0.isEmpty })
+            } catch {
+                return []
             }
         }
     }

@@ -59,6 +59,9 @@ public struct InterceptedRequest: Sendable, Hashable {
     public let apiVersion: Int
     /// The name that the client gives itself.
     public let clientId: String?
+    /// The topics that it names or, of a fetch, that its session knows. Empty for requests about all topics or none, and
+    /// for `offsetFetch`.
+    public let topics: Set<String>
     /// Which of the requests that the hook was asked about, from 1 on.
     public let number: Int
 }

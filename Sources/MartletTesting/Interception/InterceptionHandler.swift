@@ -103,7 +103,7 @@ final class InterceptionHandler: ChannelDuplexHandler {
             return
         }
         guard
-            let (api, interception) = hooks.decide(request.apiKey, version: request.version, clientId: request.clientId)
+            let (api, interception) = hooks.decide(request, broker)
         else {
             execute(frame, request, context)
             return

@@ -2,6 +2,10 @@ import Broker
 import KafkaProtocol
 
 extension CreateTopicsRequest: RefusableRequest {
+    func topicNames(_ broker: Broker) -> [String] {
+        topics.map(\.name)
+    }
+
     func refused(_ code: ErrorCode, version: Int16, _ broker: Broker) -> CreateTopicsResponse {
         var response = CreateTopicsResponse()
         response.topics = topics.map { topic in
@@ -16,6 +20,10 @@ extension CreateTopicsRequest: RefusableRequest {
 }
 
 extension DeleteTopicsRequest: RefusableRequest {
+    func topicNames(_ broker: Broker) -> [String] {
+        topicNames + topics.map { broker.topicName($0.name, $0.topicId) }
+    }
+
     func refused(_ code: ErrorCode, version: Int16, _ broker: Broker) -> DeleteTopicsResponse {
         let asked = version >= 6 ? topics.map { ($0.name, $0.topicId) } : topicNames.map { ($0, Uuid.zero) }
         var response = DeleteTopicsResponse()
@@ -31,6 +39,10 @@ extension DeleteTopicsRequest: RefusableRequest {
 }
 
 extension CreatePartitionsRequest: RefusableRequest {
+    func topicNames(_ broker: Broker) -> [String] {
+        topics.map(\.name)
+    }
+
     func refused(_ code: ErrorCode, version: Int16, _ broker: Broker) -> CreatePartitionsResponse {
         var response = CreatePartitionsResponse()
         response.results = topics.map { topic in
@@ -44,6 +56,10 @@ extension CreatePartitionsRequest: RefusableRequest {
 }
 
 extension DeleteRecordsRequest: RefusableRequest {
+    func topicNames(_ broker: Broker) -> [String] {
+        topics.map(\.name)
+    }
+
     func refused(_ code: ErrorCode, version: Int16, _ broker: Broker) -> DeleteRecordsResponse {
         var response = DeleteRecordsResponse()
         response.topics = topics.map { topic in

@@ -36,6 +36,10 @@ extension InitProducerIdRequest: RefusableRequest {
 }
 
 extension AddPartitionsToTxnRequest: RefusableRequest {
+    func topicNames(_ broker: Broker) -> [String] {
+        (v3AndBelowTopics + transactions.flatMap(\.topics)).map(\.name)
+    }
+
     func refused(_ code: ErrorCode, version: Int16, _ broker: Broker) -> AddPartitionsToTxnResponse {
         func results(_ topics: [AddPartitionsToTxnTopic]) -> [Response.AddPartitionsToTxnTopicResult] {
             topics.map { topic in
@@ -74,6 +78,10 @@ extension AddOffsetsToTxnRequest: RefusableRequest {
 }
 
 extension TxnOffsetCommitRequest: RefusableRequest {
+    func topicNames(_ broker: Broker) -> [String] {
+        topics.map(\.name)
+    }
+
     func refused(_ code: ErrorCode, version: Int16, _ broker: Broker) -> TxnOffsetCommitResponse {
         .failure(self, code)
     }

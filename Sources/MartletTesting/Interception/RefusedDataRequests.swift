@@ -2,6 +2,10 @@ import Broker
 import KafkaProtocol
 
 extension ProduceRequest: RefusableRequest {
+    func topicNames(_ broker: Broker) -> [String] {
+        topicData.map { broker.topicName($0.name, $0.topicId) }
+    }
+
     func refused(_ code: ErrorCode, version: Int16, _ broker: Broker) -> ProduceResponse {
         var response = ProduceResponse()
         response.responses = topicData.map { topic in
@@ -22,19 +26,15 @@ extension ProduceRequest: RefusableRequest {
 }
 
 extension FetchRequest: RefusableRequest {
+    func topicNames(_ broker: Broker) -> [String] {
+        asked(broker).map { broker.topicName($0.topicName, $0.topicId) }
+    }
+
     /// An incremental request leaves out what its session knows, and the reply names that too. It also ends the session,
     /// whose epoch is not the client's any more: the client's next request says everything.
     func refused(_ code: ErrorCode, version: Int16, _ broker: Broker) -> FetchResponse {
-        var asked: [(topicName: String, topicId: Uuid, partition: Int32)] = []
-        if version >= 7, sessionEpoch > 0 { asked = broker.partitions(ofFetchSession: sessionId) }
-        for topic in topics {
-            for partition in topic.partitions.map(\.partition) {
-                let named = (topic.topic, topic.topicId, partition)
-                if !asked.contains(where: { $0 == named }) { asked.append(named) }
-            }
-        }
         var response = FetchResponse()
-        for (name, id, partition) in asked {
+        for (name, id, partition) in asked(broker) {
             var data = FetchResponse.PartitionData()
             data.partitionIndex = partition
             data.errorCode = code.rawValue
@@ -55,7 +55,32 @@ extension FetchRequest: RefusableRequest {
     }
 }
 
+extension FetchRequest {
+    /// The partitions of the request, and those that its session knows.
+    private func asked(_ broker: Broker) -> [(topicName: String, topicId: Uuid, partition: Int32)] {
+        // Before version 7 there are no sessions, and the epoch is -1.
+        var asked = sessionEpoch > 0 ? broker.partitions(ofFetchSession: sessionId) : []
+        for topic in forgottenTopicsData {
+            asked.removeAll { known in
+                known.topicName == topic.topic && known.topicId == topic.topicId
+                    && topic.partitions.contains(known.partition)
+            }
+        }
+        for topic in topics {
+            for partition in topic.partitions.map(\.partition) {
+                let named = (topic.topic, topic.topicId, partition)
+                if !asked.contains(where: { $0 == named }) { asked.append(named) }
+            }
+        }
+        return asked
+    }
+}
+
 extension ListOffsetsRequest: RefusableRequest {
+    func topicNames(_ broker: Broker) -> [String] {
+        topics.map(\.name)
+    }
+
     func refused(_ code: ErrorCode, version: Int16, _ broker: Broker) -> ListOffsetsResponse {
         var response = ListOffsetsResponse()
         response.topics = topics.map { topic in
@@ -74,6 +99,10 @@ extension ListOffsetsRequest: RefusableRequest {
 }
 
 extension OffsetForLeaderEpochRequest: RefusableRequest {
+    func topicNames(_ broker: Broker) -> [String] {
+        topics.map(\.topic)
+    }
+
     func refused(_ code: ErrorCode, version: Int16, _ broker: Broker) -> OffsetForLeaderEpochResponse {
         var response = OffsetForLeaderEpochResponse()
         response.topics = topics.map { topic in
@@ -92,6 +121,10 @@ extension OffsetForLeaderEpochRequest: RefusableRequest {
 }
 
 extension MetadataRequest: RefusableRequest {
+    func topicNames(_ broker: Broker) -> [String] {
+        (topics ?? []).map { broker.topicName($0.name, $0.topicId) }
+    }
+
     /// Only topics can fail: without the brokers a client would not know whom to ask again.
     func refused(_ code: ErrorCode, version: Int16, _ broker: Broker) -> MetadataResponse {
         let image = broker.controller.image

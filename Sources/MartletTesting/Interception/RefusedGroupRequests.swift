@@ -1,3 +1,4 @@
+import Broker
 import GroupCoordinator
 import KafkaProtocol
 
@@ -37,6 +38,10 @@ extension ConsumerGroupHeartbeatRequest: RefusableGroupRequest {
 }
 
 extension OffsetCommitRequest: RefusableGroupRequest {
+    func topicNames(_ broker: Broker) -> [String] {
+        topics.map { broker.topicName($0.name, $0.topicId) }
+    }
+
     var groupRequest: GroupRequest { .offsetCommit(self) }
     static func response(_ response: GroupResponse) -> OffsetCommitResponse? {
         if case .offsetCommit(let response) = response { response } else { nil }
@@ -51,6 +56,10 @@ extension OffsetFetchRequest: RefusableGroupRequest {
 }
 
 extension OffsetDeleteRequest: RefusableGroupRequest {
+    func topicNames(_ broker: Broker) -> [String] {
+        topics.map(\.name)
+    }
+
     var groupRequest: GroupRequest { .offsetDelete(self) }
     static func response(_ response: GroupResponse) -> OffsetDeleteResponse? {
         if case .offsetDelete(let response) = response { response } else { nil }

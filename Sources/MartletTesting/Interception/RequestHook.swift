@@ -1,3 +1,4 @@
+import Broker
 import Synchronization
 
 /// A hook on requests, from ``TestBroker/intercept(_:times:_:)``.
@@ -35,9 +36,9 @@ public final class RequestHook: Sendable {
 
     /// nil when the request is none of its business.
     func decide(
-        _ apiKey: Int16, version: Int16, clientId: String?
+        _ request: RequestFrame, _ broker: Broker
     ) -> (api: InterceptedAPI, interception: Interception)? {
-        guard let api = apis.first(where: { $0.apiKey.rawValue == apiKey }) else { return nil }
+        guard let api = apis.first(where: { $0.apiKey.rawValue == request.apiKey }) else { return nil }
         // The right is taken before the user's code runs, outside the lock, and given back if that makes no use of it.
         let number = state.withLock { state -> Int? in
             guard state.left > 0 else { return nil }
@@ -47,7 +48,9 @@ public final class RequestHook: Sendable {
         }
         guard let number else { return nil }
         let interception = decision(
-            InterceptedRequest(api: api, apiVersion: Int(version), clientId: clientId, number: number))
+            InterceptedRequest(
+                api: api, apiVersion: Int(request.version), clientId: request.clientId,
+                topics: api.topics(request, broker), number: number))
         state.withLock { state in
             if interception.action == .proceed { state.left += 1 } else { state.hits += 1 }
         }
@@ -74,10 +77,10 @@ final class HookRegistry: Sendable {
 
     /// The first hook that does not let the request go decides.
     func decide(
-        _ apiKey: Int16, version: Int16, clientId: String?
+        _ request: RequestFrame, _ broker: Broker
     ) -> (api: InterceptedAPI, interception: Interception)? {
         for hook in hooks.withLock({ $0 }) {
-            if let decided = hook.decide(apiKey, version: version, clientId: clientId),
+            if let decided = hook.decide(request, broker),
                 decided.interception.action != .proceed
             {
                 return decided
