@@ -1,5 +1,4 @@
 import Broker
-import Glibc
 import NIOCore
 
 /// Stands between the network and a connection's own handler, cuts both streams into frames, and does to them what the
@@ -255,24 +254,6 @@ final class InterceptionHandler: ChannelDuplexHandler {
             duration.components.seconds * 1_000_000_000 + duration.components.attoseconds / 1_000_000_000
         context.eventLoop.assumeIsolated().scheduleTask(in: .nanoseconds(nanoseconds)) { [weak self] in
             if let self { body(self) }
-        }
-    }
-}
-
-extension ByteBuffer {
-    /// Reads a stretch of a file; what the kernel would have sent itself.
-    fileprivate mutating func write(_ region: FileRegion) throws {
-        var position = region.readerIndex
-        while position < region.endIndex {
-            let wanted = region.endIndex - position
-            let count = try writeWithUnsafeMutableBytes(minimumWritableBytes: wanted) { memory in
-                try region.fileHandle.withUnsafeFileDescriptor { descriptor in
-                    let count = pread(descriptor, memory.baseAddress, wanted, off_t(position))
-                    guard count > 0 else { throw IOError(errnoCode: errno, reason: "pread") }
-                    return count
-                }
-            }
-            position += count
         }
     }
 }
