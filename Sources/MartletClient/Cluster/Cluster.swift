@@ -1,4 +1,5 @@
 import KafkaProtocol
+import NIOCore
 
 /// A client's connections to the brokers of a cluster, and what it knows of the cluster. Control plane: one hop a
 /// request is no cost here, and the records of a fetch or produce request share theirs.
@@ -134,6 +135,15 @@ package actor Cluster {
         let result = await task.value
         if case .failure = result, connections[key] == task { connections[key] = nil }
         return try result.get()
+    }
+
+    /// A connection that the caller owns, on an event loop of its choice.
+    func ownConnection(to node: Int32, on loop: any EventLoop) async throws(ClientError) -> BrokerConnection {
+        if view.brokers[node] == nil { try await refreshMetadata(of: []) }
+        guard let address = view.brokers[node] else {
+            throw ClientError(.connectionFailed, "there is no broker \(node) in the cluster now")
+        }
+        return try await BrokerConnection.open(address, options: options, on: loop)
     }
 
     // MARK: Metadata

@@ -2,10 +2,13 @@ import NIOCore
 
 /// A request on its way into a connection.
 struct OutboundRequest: Sendable {
+    /// Starts with the frame's length and header.
     var frame: ByteBuffer
+    /// What follows, sent from where it lies.
+    var rest: [ByteBuffer] = []
     let timeout: TimeAmount
     /// nil when the broker sends no reply (produce with acks=0).
-    let reply: ReplyPromise?
+    let reply: (any ReplyReceiver)?
 }
 
 /// Numbers the requests, gives each reply to its waiter and ends the connection when one is late.
@@ -15,7 +18,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
     typealias OutboundOut = ByteBuffer
 
     private let address: BrokerAddress
-    private var correlator = RequestCorrelator<ReplyPromise>()
+    private var correlator = RequestCorrelator<any ReplyReceiver>()
     private var failure: ClientError?
 
     init(address: BrokerAddress) {
@@ -44,7 +47,12 @@ final class ConnectionHandler: ChannelDuplexHandler {
             id = correlator.skip()
         }
         request.frame.setInteger(id, at: request.frame.readerIndex + RequestFrame.correlationIdPosition)
-        context.write(wrapOutboundOut(request.frame), promise: promise)
+        guard let last = request.rest.popLast() else {
+            return context.write(wrapOutboundOut(request.frame), promise: promise)
+        }
+        context.write(wrapOutboundOut(request.frame), promise: nil)
+        for part in request.rest { context.write(wrapOutboundOut(part), promise: nil) }
+        context.write(wrapOutboundOut(last), promise: promise)
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {

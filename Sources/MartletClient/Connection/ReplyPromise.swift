@@ -1,9 +1,17 @@
 import NIOConcurrencyHelpers
 import NIOCore
 
+/// Who is told of the reply to a request, or why there is none. Called on the connection's event loop, once at least; the
+/// first call counts.
+protocol ReplyReceiver: AnyObject, Sendable {
+    func complete(_ result: Result<ByteBuffer, ClientError>)
+    /// `body` is to be called when the request is over, for whatever reason.
+    func onCompletion(_ body: @escaping @Sendable () -> Void)
+}
+
 /// The one reply to a request. The reply, the connection's end, a failed write and the task's cancellation may all
 /// report; the first counts.
-final class ReplyPromise: Sendable {
+final class ReplyPromise: ReplyReceiver {
     private struct State {
         var continuation: CheckedContinuation<Result<ByteBuffer, ClientError>, Never>?
         var onCompletion: (@Sendable () -> Void)?

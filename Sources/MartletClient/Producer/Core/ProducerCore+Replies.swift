@@ -1,0 +1,148 @@
+import KafkaProtocol
+
+extension ProducerCore {
+    /// A broker has answered a request: one result for each of its batches, in their order; nil for one that the reply
+    /// does not speak of.
+    mutating func didReceive(_ results: [BatchResult?], for request: BatchRequest, now: Instant) {
+        precondition(results.count == request.batches.count)
+        release(request)
+        for (batch, result) in zip(request.batches, results) {
+            partitions[batch.slot].inFlightCount -= 1
+            guard batch.stage != .finished else { continue }
+            guard let result else {
+                let error = ClientError(
+                    .malformedReply, "the broker's reply says nothing of \(partitions[batch.slot].name)")
+                fail(batch, error, isWritten: nil)
+                continue
+            }
+            judge(batch, result, now)
+        }
+    }
+
+    /// A request was handed to the system of which no reply comes (`acks=0`).
+    mutating func didSendWithoutReply(_ request: BatchRequest) {
+        release(request)
+        for batch in request.batches {
+            partitions[batch.slot].inFlightCount -= 1
+            guard batch.stage != .finished else { continue }
+            partitions[batch.slot].removeAssigned(batch)
+            finish(batch, .acknowledged(baseOffset: -1, appendTime: -1))
+        }
+    }
+
+    /// A request's connection has ended, or no reply came in time: it may have been carried out.
+    mutating func didLose(_ request: BatchRequest, _ error: ClientError, now: Instant) {
+        disconnect(request.node, connection: request.connection, now: now)
+        for batch in request.batches {
+            partitions[batch.slot].inFlightCount -= 1
+            guard batch.stage != .finished else { continue }
+            retry(batch, error, now)
+        }
+        metadata.isNeeded = true
+    }
+
+    /// A batch could not be made ready to be sent, so that its request went without it.
+    mutating func didFailToSeal(_ batch: ProducerBatch, _ error: ClientError) {
+        partitions[batch.slot].inFlightCount -= 1
+        guard batch.stage != .finished else { return }
+        fail(batch, error, isWritten: false)
+    }
+
+    private mutating func release(_ request: BatchRequest) {
+        guard nodes[request.node]?.connection == request.connection, nodes[request.node]?.state == .connected else { return }
+        nodes[request.node]!.inFlight -= 1
+    }
+
+    private mutating func judge(_ batch: ProducerBatch, _ result: BatchResult, _ now: Instant) {
+        let code = ErrorCode(rawValue: result.errorCode)
+        switch code {
+        case .none, .duplicateSequenceNumber:
+            // A duplicate older than the broker remembers has no offset that is known.
+            partitions[batch.slot].confirm(batch)
+            partitions[batch.slot].removeAssigned(batch)
+            partitions[batch.slot].retryAt = nil
+            let offset = code == .none ? result.baseOffset : -1
+            finish(batch, .acknowledged(baseOffset: offset, appendTime: result.appendTime))
+        case .outOfOrderSequenceNumber where batch.sequence != nil:
+            judgeGap(batch, result, now)
+        case .unknownProducerId where batch.sequence != nil && !isTransactional:
+            // The broker has forgotten this producer with the records that it had of it.
+            partitions[batch.slot].needsReset = true
+            retry(batch, error(of: batch, result), now)
+        case .unknownProducerId where batch.sequence != nil && result.logStartOffset < 0:
+            retry(batch, error(of: batch, result), now)
+        default:
+            let error = error(of: batch, result)
+            guard code.isRetriable else { return fail(batch, error, isWritten: false) }
+            if Self.meansOldMetadata(code) {
+                metadata.isNeeded = true
+                if code == .notLeaderOrFollower { partitions[batch.slot].leader = nil }
+            }
+            retry(batch, error, now)
+        }
+    }
+
+    /// Numbers are missing before this batch. When an earlier one is still to be written, that is no wonder.
+    private mutating func judgeGap(_ batch: ProducerBatch, _ result: BatchResult, _ now: Instant) {
+        let error = error(of: batch, result)
+        if partitions[batch.slot].assigned.first === batch {
+            guard !isTransactional else { return fail(batch, error, isWritten: false) }
+            partitions[batch.slot].needsReset = true
+        }
+        retry(batch, error, now)
+    }
+
+    private mutating func retry(_ batch: ProducerBatch, _ error: ClientError, _ now: Instant) {
+        let slot = batch.slot
+        batch.stage = .waitsForRetry
+        guard !batch.isAbandoned else {
+            partitions[slot].removeAssigned(batch)
+            partitions[slot].isUnresolved = batch.sequence != nil
+            return finish(batch, .failed(error))
+        }
+        let due = now + delay(after: batch.attempts)
+        partitions[slot].retryAt = max(partitions[slot].retryAt ?? due, due)
+    }
+
+    /// Fails a batch for good. `isWritten` is nil when that is in doubt.
+    private mutating func fail(_ batch: ProducerBatch, _ error: ClientError, isWritten: Bool?) {
+        let slot = batch.slot
+        partitions[slot].removeAssigned(batch)
+        if batch.sequence != nil {
+            if isWritten == nil { partitions[slot].isUnresolved = true } else { partitions[slot].needsReset = true }
+        }
+        finish(batch, .failed(error))
+        transaction?.fail(error)
+        if let code = error.protocolCode, Self.isFatal(code) { end(error.fatal()) }
+    }
+
+    mutating func failForGap(_ slot: Int) {
+        let error = ClientError(
+            .transactionAborted, "\(partitions[slot].name): it is not known whether a batch was written")
+        transaction?.fail(error)
+    }
+
+    private func error(of batch: ProducerBatch, _ result: BatchResult) -> ClientError {
+        .refused(
+            ErrorCode(rawValue: result.errorCode), partitions[batch.slot].name, message: result.message)
+    }
+
+    private static func meansOldMetadata(_ code: ErrorCode) -> Bool {
+        switch code {
+        case .notLeaderOrFollower, .unknownTopicOrPartition, .leaderNotAvailable, .replicaNotAvailable,
+            .fencedLeaderEpoch, .unknownLeaderEpoch, .kafkaStorageError, .networkException, .brokerNotAvailable:
+            true
+        default: false
+        }
+    }
+
+    /// Errors after which no other batch can succeed either.
+    private static func isFatal(_ code: ErrorCode) -> Bool {
+        switch code {
+        case .clusterAuthorizationFailed, .transactionalIdAuthorizationFailed, .producerFenced,
+            .unsupportedVersion:
+            true
+        default: false
+        }
+    }
+}

@@ -1,0 +1,281 @@
+import KafkaProtocol
+import Logging
+import NIOCore
+import NIOPosix
+import RecordFormat
+import Synchronization
+
+/// Carries out what the producer's core decides: one event loop on which all its connections live, so that nothing
+/// between a batch and its socket changes the thread. Everything here but `wake` runs on that loop.
+final class ProducerSender: @unchecked Sendable {
+    /// The core and who waits for its memory, under the producer's one lock.
+    struct Shared {
+        var core: ProducerCore
+        var memoryWaiters: [MemoryWait] = []
+    }
+
+    let shared: Mutex<Shared>
+    let cluster: Cluster
+    let loop: any EventLoop
+    let logger: Logger
+    private let configuration: ProducerConfiguration
+    private var connections: [Int32: (number: Int, connection: BrokerConnection, encoder: ProduceRequestEncoder)] = [:]
+    private var timer: Scheduled<Void>?
+    private var timerDue: ContinuousClock.Instant?
+    private let compressor = Compressor()
+    private let scratch = ScratchBuffer()
+    private let clock = ContinuousClock()
+    private var isClosed = false
+
+    init(cluster: Cluster, configuration: ProducerConfiguration, logger: Logger) {
+        self.cluster = cluster
+        self.configuration = configuration
+        self.logger = logger
+        loop = MultiThreadedEventLoopGroup.singleton.next()
+        shared = Mutex(
+            Shared(
+                core: ProducerCore(configuration: configuration, seed: SystemRandomNumberGenerator.seed())))
+    }
+
+    /// From any thread: has the loop call `step`.
+    func wake() {
+        loop.execute { self.step() }
+    }
+
+    /// Looks at what waits and does what is to be done now.
+    func step() {
+        let now = clock.now
+        let (actions, waiters) = shared.withLock { shared in
+            let actions = shared.core.step(now: now)
+            var waiters: [MemoryWait] = []
+            if actions.freedMemory { swap(&waiters, &shared.memoryWaiters) }
+            return (actions, waiters)
+        }
+        for request in actions.requests { send(request) }
+        for (completion, outcome) in actions.completions { completion.complete(outcome) }
+        for waiter in waiters { waiter.end() }
+        for (node, number) in actions.connects { connect(to: node, number: number) }
+        if let topics = actions.metadata { askForMetadata(topics) }
+        if actions.needsIdentity { askForIdentity() }
+        schedule(actions.nextStep, now: now)
+        // What an outcome above has led to.
+        if shared.withLock({ $0.core.needsStep }) { step() }
+    }
+
+    private func schedule(_ due: ContinuousClock.Instant?, now: ContinuousClock.Instant) {
+        guard due != timerDue || timer == nil else { return }
+        timer?.cancel()
+        timer = nil
+        timerDue = due
+        guard let due else { return }
+        let delay = max(.zero, now.duration(to: due))
+        timer = loop.scheduleTask(in: TimeAmount(delay)) {
+            self.timer = nil
+            self.timerDue = nil
+            self.step()
+        }
+    }
+
+    private func update(_ change: (inout ProducerCore, ContinuousClock.Instant) -> Void) {
+        let now = clock.now
+        shared.withLock { change(&$0.core, now) }
+        step()
+    }
+
+    // MARK: Requests
+
+    private func send(_ planned: BatchRequest) {
+        let isTransactional = configuration.transactionalId != nil
+        let batches = planned.batches.filter { batch in
+            do throws(CompressionError) {
+                try batch.seal(
+                    compression: configuration.compression, isTransactional: isTransactional, compressor: compressor,
+                    scratch: scratch)
+                return true
+            } catch {
+                let failure = ClientError(
+                    .invalidArgument, "cannot compress a batch with \(configuration.compression.codec.name): \(error)")
+                shared.withLock {
+                    $0.core.didFailToSeal(batch, failure)
+                    $0.core.needsStep = true
+                }
+                return false
+            }
+        }
+        let request = BatchRequest(node: planned.node, connection: planned.connection, batches: batches)
+        guard let (number, connection, encoder) = connections[request.node], number == request.connection else {
+            let error = ClientError(.connectionLost, "the connection to broker \(request.node) has ended")
+            return update { core, now in core.didLose(request, error, now: now) }
+        }
+        var parts = encoder.encode(
+            request.batches.map { ($0.completion.topic, $0.completion.partition, $0.buffer) })
+        let frame = parts.removeFirst()
+        let needsReply = configuration.acknowledgements != .none
+        let reply = ProduceReply(request: request, version: encoder.version, sender: self)
+        let outbound = OutboundRequest(
+            frame: frame, rest: parts, timeout: TimeAmount(configuration.requestTimeout),
+            reply: needsReply ? reply : nil)
+        connection.channel.writeAndFlush(outbound).whenComplete { result in
+            switch result {
+            case .failure(let error):
+                reply.complete(
+                    .failure(ClientError(.connectionLost, "\(connection.address) ended the connection (\(error))")))
+            case .success:
+                if !needsReply { self.update { core, _ in core.didSendWithoutReply(request) } }
+            }
+        }
+    }
+
+    fileprivate func didReceive(
+        _ result: Result<[BatchResult?], ClientError>, for request: BatchRequest
+    ) {
+        switch result {
+        case .success(let results):
+            update { core, now in core.didReceive(results, for: request, now: now) }
+        case .failure(let error):
+            logger.debug(
+                "producer.request.lost", metadata: ["broker": "\(request.node)", "error": "\(error)"])
+            // Its bytes cannot be trusted any more, or are too late.
+            connections[request.node]?.connection.close()
+            update { core, now in core.didLose(request, error, now: now) }
+        }
+    }
+
+    // MARK: Connections and control requests
+
+    private func connect(to node: Int32, number: Int) {
+        let (cluster, loop) = (cluster, loop)
+        Task {
+            do throws(ClientError) {
+                let connection = try await cluster.ownConnection(to: node, on: loop)
+                loop.execute { self.didConnect(connection, to: node, number: number) }
+            } catch {
+                loop.execute {
+                    self.logger.debug(
+                        "producer.connect.failed", metadata: ["broker": "\(node)", "error": "\(error)"])
+                    self.update { core, now in core.didFailToConnect(node, connection: number, now: now) }
+                }
+            }
+        }
+    }
+
+    private func didConnect(_ connection: BrokerConnection, to node: Int32, number: Int) {
+        guard !isClosed else { return connection.close() }
+        guard let version = connection.version(of: ProduceRequest.self) else {
+            connection.close()
+            let error = ClientError(.unsupportedVersion, "\(connection.address) does not know Produce as this client")
+            return update { core, _ in core.end(error.fatal()) }
+        }
+        // From version 13 on topics go by id, which a recreated topic changes under a waiting batch.
+        let encoder = ProduceRequestEncoder(
+            clientId: configuration.clientId, transactionalId: configuration.transactionalId,
+            acknowledgements: configuration.acknowledgements.rawValue,
+            timeoutMilliseconds: Int32(clamping: configuration.requestTimeout.milliseconds),
+            version: min(version, 12))
+        connections[node] = (number, connection, encoder)
+        connection.channel.closeFuture.whenComplete { _ in
+            if self.connections[node]?.number == number { self.connections[node] = nil }
+            self.update { core, now in core.disconnect(node, connection: number, now: now) }
+        }
+        update { core, _ in core.didConnect(node, connection: number) }
+    }
+
+    private func askForMetadata(_ topics: [String]) {
+        let cluster = cluster
+        Task {
+            let answer: Result<MetadataResponse, ClientError>
+            do throws(ClientError) {
+                answer = .success(try await cluster.refreshMetadata(of: topics))
+            } catch {
+                answer = .failure(error)
+            }
+            self.loop.execute { self.update { core, now in core.didLearn(answer, now: now) } }
+        }
+    }
+
+    private func askForIdentity() {
+        let cluster = cluster
+        Task {
+            var request = InitProducerIdRequest()
+            request.transactionalId = nil
+            request.transactionTimeoutMs = Int32.max
+            let answer: Result<ProducerIdentity, ClientError>
+            do throws(ClientError) {
+                let response = try await cluster.connection(.any).send(request)
+                if let error = ClientError.from(response.errorCode, "producer id") {
+                    answer = .failure(error)
+                } else {
+                    answer = .success(ProducerIdentity(id: response.producerId, epoch: response.producerEpoch))
+                }
+            } catch {
+                answer = .failure(error)
+            }
+            self.loop.execute { self.update { core, now in core.didIdentify(answer, now: now) } }
+        }
+    }
+
+    /// Ends the connections; what is still in flight fails.
+    func close() {
+        isClosed = true
+        timer?.cancel()
+        timer = nil
+        for (_, connection, _) in connections.values { connection.close() }
+        step()
+    }
+}
+
+/// A Produce request whose reply is awaited. It belongs to the connection's event loop.
+private final class ProduceReply: ReplyReceiver, @unchecked Sendable {
+    private let request: BatchRequest
+    private let version: Int16
+    private let sender: ProducerSender
+    private var onCompletionBody: (@Sendable () -> Void)?
+    private var isComplete = false
+
+    init(request: BatchRequest, version: Int16, sender: ProducerSender) {
+        self.request = request
+        self.version = version
+        self.sender = sender
+    }
+
+    func onCompletion(_ body: @escaping @Sendable () -> Void) {
+        onCompletionBody = body
+    }
+
+    func complete(_ result: Result<ByteBuffer, ClientError>) {
+        guard !isComplete else { return }
+        isComplete = true
+        onCompletionBody?()
+        onCompletionBody = nil
+        do throws(ClientError) {
+            let response = try RequestFrame.decode(try result.get(), replyTo: ProduceRequest.self, version: version)
+            sender.didReceive(.success(request.results(response)), for: request)
+        } catch {
+            sender.didReceive(.failure(error), for: request)
+        }
+    }
+}
+
+extension BatchRequest {
+    /// The reply's results in the order of the batches.
+    func results(_ response: ProduceResponse) -> [BatchResult?] {
+        batches.map { batch in
+            for topic in response.responses where topic.name == batch.completion.topic {
+                for answer in topic.partitionResponses where answer.index == batch.completion.partition {
+                    return BatchResult(
+                        errorCode: answer.errorCode, baseOffset: answer.baseOffset, appendTime: answer.logAppendTimeMs,
+                        logStartOffset: answer.logStartOffset,
+                        message: answer.recordErrors.first?.batchIndexErrorMessage ?? answer.errorMessage)
+                }
+            }
+            return nil
+        }
+    }
+}
+
+extension SystemRandomNumberGenerator {
+    fileprivate static func seed() -> UInt64 {
+        var generator = SystemRandomNumberGenerator()
+        return generator.next()
+    }
+}
