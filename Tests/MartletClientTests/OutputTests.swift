@@ -37,7 +37,9 @@ import Testing
 
     private func printed(_ record: ProducerRecord, _ printer: RecordPrinter) throws -> String {
         var builder = RecordBatchBuilder(baseOffset: 7)
-        builder.append(key: record.key, value: record.value, headers: record.headers.map { RecordHeader(key: $0.key, value: $0.value) },
+        builder.append(
+            key: record.key, value: record.value,
+            headers: record.headers.map { RecordHeader(key: $0.key, value: $0.value) },
             timestamp: record.timestamp ?? -1)
         let batch = try builder.build()
         var output: [UInt8] = []

@@ -17,9 +17,17 @@ final class ConnectionHandler: ChannelDuplexHandler {
     typealias OutboundIn = OutboundRequest
     typealias OutboundOut = ByteBuffer
 
+    private struct Waiter {
+        let reply: any ReplyReceiver
+        let deadline: NIODeadline
+        let timeout: TimeAmount
+    }
+
     private let address: BrokerAddress
-    private var correlator = RequestCorrelator<any ReplyReceiver>()
+    private var correlator = RequestCorrelator<Waiter>()
     private var failure: ClientError?
+    /// One timer for all requests, not later than the first of their deadlines.
+    private var timer: (due: NIODeadline, scheduled: Scheduled<Void>)?
 
     init(address: BrokerAddress) {
         self.address = address
@@ -29,20 +37,9 @@ final class ConnectionHandler: ChannelDuplexHandler {
         var request = unwrapOutboundIn(data)
         let id: Int32
         if let reply = request.reply {
-            id = correlator.register(reply)
-            let timeout = request.timeout
-            let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
-            let late = context.eventLoop.scheduleTask(in: timeout) {
-                let (handler, context) = bound.value
-                guard handler.correlator.isWaiting(id) else { return }
-                handler.end(
-                    context,
-                    ClientError(
-                        .timedOut,
-                        "\(handler.address) did not answer within \(timeout.nanoseconds / 1_000_000) ms",
-                        nextStep: "check the broker's load and its log"))
-            }
-            reply.onCompletion { late.cancel() }
+            let deadline = NIODeadline.now() + request.timeout
+            id = correlator.register(Waiter(reply: reply, deadline: deadline, timeout: request.timeout))
+            watch(context, until: deadline)
         } else {
             id = correlator.skip()
         }
@@ -63,7 +60,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
             end(context, ClientError(.malformedReply, "\(address) answered what was not asked"))
             return
         }
-        waiter.complete(.success(frame))
+        waiter.reply.complete(.success(frame))
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
@@ -75,8 +72,36 @@ final class ConnectionHandler: ChannelDuplexHandler {
             failure
             ?? ClientError(
                 .connectionLost, "\(address) ended the connection", nextStep: "see the broker's log for the reason")
-        for waiter in correlator.removeAll() { waiter.complete(.failure(error)) }
+        timer?.scheduled.cancel()
+        timer = nil
+        for waiter in correlator.removeAll() { waiter.reply.complete(.failure(error)) }
         context.fireChannelInactive()
+    }
+
+    private func watch(_ context: ChannelHandlerContext, until deadline: NIODeadline) {
+        if let timer, timer.due <= deadline { return }
+        timer?.scheduled.cancel()
+        let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
+        let scheduled = context.eventLoop.scheduleTask(deadline: deadline) {
+            let (handler, context) = bound.value
+            handler.timer = nil
+            handler.endIfLate(context)
+        }
+        timer = (deadline, scheduled)
+    }
+
+    private func endIfLate(_ context: ChannelHandlerContext) {
+        let now = NIODeadline.now()
+        let open = correlator.waiters.filter { !$0.reply.isOver }
+        if let late = open.first(where: { $0.deadline <= now }) {
+            end(
+                context,
+                ClientError(
+                    .timedOut, "\(address) did not answer within \(late.timeout.nanoseconds / 1_000_000) ms",
+                    nextStep: "check the broker's load and its log"))
+        } else if let next = open.map(\.deadline).min() {
+            watch(context, until: next)
+        }
     }
 
     private func end(_ context: ChannelHandlerContext, _ error: ClientError) {

@@ -5,8 +5,8 @@ import NIOCore
 /// first call counts.
 protocol ReplyReceiver: AnyObject, Sendable {
     func complete(_ result: Result<ByteBuffer, ClientError>)
-    /// `body` is to be called when the request is over, for whatever reason.
-    func onCompletion(_ body: @escaping @Sendable () -> Void)
+    /// Whether it has been told, or does not want to know any more.
+    var isOver: Bool { get }
 }
 
 /// The one reply to a request. The reply, the connection's end, a failed write and the task's cancellation may all
@@ -14,7 +14,6 @@ protocol ReplyReceiver: AnyObject, Sendable {
 final class ReplyPromise: ReplyReceiver {
     private struct State {
         var continuation: CheckedContinuation<Result<ByteBuffer, ClientError>, Never>?
-        var onCompletion: (@Sendable () -> Void)?
         /// What came before anybody waited.
         var early: Result<ByteBuffer, ClientError>?
         var isComplete = false
@@ -38,13 +37,7 @@ final class ReplyPromise: ReplyReceiver {
         }
     }
 
-    func onCompletion(_ body: @escaping @Sendable () -> Void) {
-        let isDone = state.withLockedValue { state in
-            if !state.isComplete { state.onCompletion = body }
-            return state.isComplete
-        }
-        if isDone { body() }
-    }
+    var isOver: Bool { state.withLockedValue { $0.isComplete } }
 
     func complete(_ result: Result<ByteBuffer, ClientError>) {
         let taken = state.withLockedValue { state in
@@ -53,11 +46,9 @@ final class ReplyPromise: ReplyReceiver {
                 state.isComplete = true
                 if state.continuation == nil { state.early = result }
                 state.continuation = nil
-                state.onCompletion = nil
             }
             return state
         }
-        taken.onCompletion?()
         taken.continuation?.resume(returning: result)
     }
 }

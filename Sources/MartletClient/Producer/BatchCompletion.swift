@@ -46,7 +46,7 @@ final class BatchCompletion: Sendable {
     }
 
     /// The outcome; nil when the task is cancelled before.
-    func wait() async -> Outcome? {
+    nonisolated(nonsending) func wait() async -> Outcome? {
         let (early, id) = state.withLock { state in
             state.nextWaiter += 1
             return (state.outcome, state.nextWaiter)

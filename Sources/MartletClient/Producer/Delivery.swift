@@ -6,7 +6,7 @@ public struct Delivery: Sendable {
 
     /// Waits until the record is acknowledged, or has failed for good: retries are over by then. Throws `cancelled` when
     /// the task is; the record may be written nevertheless.
-    public var metadata: RecordMetadata {
+    public nonisolated(nonsending) var metadata: RecordMetadata {
         get async throws(ClientError) {
             var delivery = self
             while true {

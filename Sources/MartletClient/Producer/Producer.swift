@@ -86,13 +86,13 @@ public final class Producer: Sendable {
     /// Sends a record and waits until it is acknowledged; waits for room before, up to `maximumBlock`. When the task is
     /// cancelled it stops waiting and throws `cancelled`; the record may be written nevertheless.
     @discardableResult
-    public func send(_ record: ProducerRecord) async throws(ClientError) -> RecordMetadata {
+    nonisolated(nonsending) public func send(_ record: ProducerRecord) async throws(ClientError) -> RecordMetadata {
         try await enqueueWaiting(record).metadata
     }
 
     /// Puts a record into its batch, waiting for room up to `maximumBlock`.
     @discardableResult
-    public func enqueueWaiting(_ record: ProducerRecord) async throws(ClientError) -> Delivery {
+    nonisolated(nonsending) public func enqueueWaiting(_ record: ProducerRecord) async throws(ClientError) -> Delivery {
         var deadline: ContinuousClock.Instant?
         while true {
             do throws(ClientError) {
@@ -107,7 +107,7 @@ public final class Producer: Sendable {
     }
 
     /// Waits until `enqueue` may find room again, after it has thrown `bufferFull`, but `maximumBlock` at most.
-    public func waitForMemory() async throws(ClientError) {
+    nonisolated(nonsending) public func waitForMemory() async throws(ClientError) {
         let waiting = MemoryWait()
         await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
@@ -163,7 +163,7 @@ public final class Producer: Sendable {
     // MARK: End
 
     /// Sends what lingers and waits until each record enqueued before is acknowledged or has failed.
-    public func flush() async throws(ClientError) {
+    nonisolated(nonsending) public func flush() async throws(ClientError) {
         let completions = sender.shared.withLock { shared in
             shared.core.closeOpenBatches()
             return shared.core.unfinished

@@ -62,14 +62,13 @@ final class ProducerSender: @unchecked Sendable {
         if shared.withLock({ $0.core.needsStep }) { step() }
     }
 
+    /// Sees to it that `step` is called at `due`. A timer that is earlier stays: the step that it brings plans anew.
     private func schedule(_ due: ContinuousClock.Instant?, now: ContinuousClock.Instant) {
-        guard due != timerDue || timer == nil else { return }
+        guard let due, !isClosed else { return }
+        if let timerDue, timerDue <= due { return }
         timer?.cancel()
-        timer = nil
         timerDue = due
-        guard let due else { return }
-        let delay = max(.zero, now.duration(to: due))
-        timer = loop.scheduleTask(in: TimeAmount(delay)) {
+        timer = loop.scheduleTask(in: TimeAmount(max(.zero, now.duration(to: due)))) {
             self.timer = nil
             self.timerDue = nil
             self.step()
@@ -229,8 +228,7 @@ private final class ProduceReply: ReplyReceiver, @unchecked Sendable {
     private let request: BatchRequest
     private let version: Int16
     private let sender: ProducerSender
-    private var onCompletionBody: (@Sendable () -> Void)?
-    private var isComplete = false
+    private(set) var isOver = false
 
     init(request: BatchRequest, version: Int16, sender: ProducerSender) {
         self.request = request
@@ -238,15 +236,9 @@ private final class ProduceReply: ReplyReceiver, @unchecked Sendable {
         self.sender = sender
     }
 
-    func onCompletion(_ body: @escaping @Sendable () -> Void) {
-        onCompletionBody = body
-    }
-
     func complete(_ result: Result<ByteBuffer, ClientError>) {
-        guard !isComplete else { return }
-        isComplete = true
-        onCompletionBody?()
-        onCompletionBody = nil
+        guard !isOver else { return }
+        isOver = true
         do throws(ClientError) {
             let response = try RequestFrame.decode(try result.get(), replyTo: ProduceRequest.self, version: version)
             sender.didReceive(.success(request.results(response)), for: request)

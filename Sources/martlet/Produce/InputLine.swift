@@ -55,7 +55,8 @@ struct InputLineReader {
             guard let equals = part.firstIndex(of: UInt8(ascii: "=")) else {
                 throw CommandFailure("line \(number): a header without '='; write name=value,…<TAB>record")
             }
-            headers.append(Header(key: String(decoding: part[..<equals], as: UTF8.self), value: Array(part[(equals + 1)...])))
+            headers.append(
+                Header(key: String(decoding: part[..<equals], as: UTF8.self), value: Array(part[(equals + 1)...])))
         }
         return headers
     }

@@ -24,6 +24,9 @@ struct PartitionQueue {
     private(set) var nextSequence: Int32 = 0
     /// What the broker has last confirmed is followed by this number.
     private var confirmedSequence: Int32 = 0
+    /// The log knows the producer id. Until then it takes any number from it, so that a batch which overtakes one that
+    /// must be sent again would not be noticed: they go one at a time.
+    private(set) var isKnownToLog = false
     /// A batch was given up whose writing is in doubt: no new numbers before that is settled.
     var isUnresolved = false
     /// Numbers are missing in the log for certain: all must be given anew, under another epoch.
@@ -90,6 +93,7 @@ struct PartitionQueue {
     }
 
     private mutating func startAgain(_ identity: ProducerIdentity) {
+        if self.identity?.id != identity.id { isKnownToLog = false }
         self.identity = identity
         nextSequence = 0
         confirmedSequence = 0
@@ -100,6 +104,7 @@ struct PartitionQueue {
     /// The broker has the batch.
     mutating func confirm(_ batch: ProducerBatch) {
         guard let sequence = batch.sequence else { return }
+        isKnownToLog = true
         confirmedSequence = RecordBatchHeader.sequence(sequence.base, advancedBy: batch.recordCount)
         if isUnresolved, confirmedSequence == nextSequence { isUnresolved = false }
     }

@@ -49,7 +49,9 @@ extension ProducerCore {
     }
 
     private mutating func release(_ request: BatchRequest) {
-        guard nodes[request.node]?.connection == request.connection, nodes[request.node]?.state == .connected else { return }
+        guard nodes[request.node]?.connection == request.connection, nodes[request.node]?.state == .connected else {
+            return
+        }
         nodes[request.node]!.inFlight -= 1
     }
 

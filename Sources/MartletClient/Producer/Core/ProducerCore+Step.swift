@@ -163,7 +163,7 @@ extension ProducerCore {
         case .known(let current):
             if queue.isUnresolved { return nil }
             // A new epoch starts at zero, which the broker takes only after all that the old one sent.
-            if queue.identity != current, !queue.assigned.isEmpty { return nil }
+            if queue.identity != current || !queue.isKnownToLog, !queue.assigned.isEmpty { return nil }
         }
         if let closed = queue.closed.first { return closed.byteCount }
         guard let open = queue.open else { return nil }

@@ -31,7 +31,8 @@ extension ProducerCore {
                 partition: partition, key: record.key.map { Array($0) }, value: record.value.map { Array($0) },
                 headers: record.headers, timestamp: record.timestamp))
         return Appended(
-            completion: topics[topicIndex].staged!.completion, index: Int32(topics[topicIndex].staged!.entries.count - 1))
+            completion: topics[topicIndex].staged!.completion,
+            index: Int32(topics[topicIndex].staged!.entries.count - 1))
     }
 
     /// The topic is known now: its records go to their batches, each as if it came now. One that cannot fails alone.
