@@ -243,7 +243,8 @@ package actor Cluster {
         }
     }
 
-    private func forget(_ route: Route, after error: ClientError) async {
+    /// After an error on `route`: the next request asks anew who it is.
+    func forget(_ route: Route, after error: ClientError) async {
         if let key = CoordinatorKey(route) {
             switch error.protocolCode {
             case .notCoordinator, .coordinatorNotAvailable, nil: coordinators[key] = nil

@@ -7,7 +7,7 @@ package final class BrokerConnection: Sendable {
     package let address: BrokerAddress
     let channel: any Channel
     private let options: ClientOptions
-    private let versions: ApiVersionTable
+    let versions: ApiVersionTable
 
     private init(address: BrokerAddress, channel: any Channel, options: ClientOptions, versions: ApiVersionTable) {
         self.address = address

@@ -7,7 +7,7 @@ struct ProduceRequestEncoder {
     let transactionalId: String?
     let acknowledgements: Int16
     let timeoutMilliseconds: Int32
-    let version: Int16
+    var version: Int16
 
     /// Below this many bytes all is copied together, which costs less than a list of parts.
     private static let copyLimit = 8192

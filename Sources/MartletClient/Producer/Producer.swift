@@ -14,6 +14,9 @@ public final class Producer: Sendable {
     private let sender: ProducerSender
     private let configuration: ProducerConfiguration
     private let ownsCluster: Bool
+    /// nil without a transactional id.
+    let coordinator: TransactionCoordinatorClient?
+    let isInTransaction = Mutex(false)
 
     /// Connects when the first record comes. Throws `invalidArgument` when the configuration contradicts itself.
     public convenience init(
@@ -40,7 +43,13 @@ public final class Producer: Sendable {
         if let fault = configuration.fault() { throw fault }
         self.configuration = configuration
         self.ownsCluster = ownsCluster
-        sender = ProducerSender(cluster: cluster, configuration: configuration, logger: logger)
+        coordinator = configuration.transactionalId.map {
+            TransactionCoordinatorClient(
+                cluster: cluster, transactionalId: $0, transactionTimeout: configuration.transactionTimeout,
+                timeout: configuration.maximumBlock)
+        }
+        sender = ProducerSender(
+            cluster: cluster, configuration: configuration, coordinator: coordinator, logger: logger)
     }
 
     deinit {
@@ -158,6 +167,29 @@ public final class Producer: Sendable {
         var time = timespec()
         clock_gettime(CLOCK_REALTIME, &time)
         return Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000
+    }
+
+    // MARK: For transactions
+
+    var transactionNumber: Int? {
+        withCore { core in
+            core.transaction.flatMap { $0.phase == .open ? $0.number : nil }
+        }
+    }
+
+    func withCore<Value: Sendable, Failure: Error>(
+        _ body: (inout ProducerCore) throws(Failure) -> Value
+    ) throws(Failure) -> Value {
+        try sender.shared.withLock { (shared) throws(Failure) in try body(&shared.core) }
+    }
+
+    func wake() {
+        sender.wake()
+    }
+
+    /// Until no partitions are being added to the transaction: what comes after its end would open another.
+    func waitForControlRequests() async {
+        await sender.waitForControlRequests()
     }
 
     // MARK: End

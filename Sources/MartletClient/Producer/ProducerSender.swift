@@ -19,6 +19,9 @@ final class ProducerSender: @unchecked Sendable {
     let loop: any EventLoop
     let logger: Logger
     private let configuration: ProducerConfiguration
+    private let coordinator: TransactionCoordinatorClient?
+    /// The request that adds partitions to a transaction.
+    private let adding = Mutex<Task<Void, Never>?>(nil)
     private var connections: [Int32: (number: Int, connection: BrokerConnection, encoder: ProduceRequestEncoder)] = [:]
     private var timer: Scheduled<Void>?
     private var timerDue: ContinuousClock.Instant?
@@ -27,8 +30,12 @@ final class ProducerSender: @unchecked Sendable {
     private let clock = ContinuousClock()
     private var isClosed = false
 
-    init(cluster: Cluster, configuration: ProducerConfiguration, logger: Logger) {
+    init(
+        cluster: Cluster, configuration: ProducerConfiguration, coordinator: TransactionCoordinatorClient?,
+        logger: Logger
+    ) {
         self.cluster = cluster
+        self.coordinator = coordinator
         self.configuration = configuration
         self.logger = logger
         loop = MultiThreadedEventLoopGroup.singleton.next()
@@ -57,6 +64,7 @@ final class ProducerSender: @unchecked Sendable {
         for (node, number) in actions.connects { connect(to: node, number: number) }
         if let topics = actions.metadata { askForMetadata(topics) }
         if actions.needsIdentity { askForIdentity() }
+        if !actions.addPartitions.isEmpty { addToTransaction(actions.addPartitions) }
         schedule(actions.nextStep, now: now)
         // What an outcome above has led to.
         if shared.withLock({ $0.core.needsStep }) { step() }
@@ -101,11 +109,13 @@ final class ProducerSender: @unchecked Sendable {
                 return false
             }
         }
-        let request = BatchRequest(node: planned.node, connection: planned.connection, batches: batches)
-        guard let (number, connection, encoder) = connections[request.node], number == request.connection else {
+        let request = planned.with(batches)
+        guard let (number, connection, ready) = connections[request.node], number == request.connection else {
             let error = ClientError(.connectionLost, "the connection to broker \(request.node) has ended")
             return update { core, now in core.didLose(request, error, now: now) }
         }
+        var encoder = ready
+        encoder.version = min(encoder.version, request.maximumVersion)
         var parts = encoder.encode(
             request.batches.map { ($0.completion.topic, $0.completion.partition, $0.buffer) })
         let frame = parts.removeFirst()
@@ -211,6 +221,27 @@ final class ProducerSender: @unchecked Sendable {
             }
             self.loop.execute { self.update { core, now in core.didIdentify(answer, now: now) } }
         }
+    }
+
+    private func addToTransaction(_ partitions: [TopicPartition]) {
+        guard let coordinator else { preconditionFailure("only a transactional producer asks for it") }
+        let task = Task {
+            var answer: Result<Void, ClientError> = .success(())
+            do throws(ClientError) {
+                guard let identity = self.shared.withLock({ $0.core.currentIdentity }) else { return }
+                try await coordinator.add(partitions, identity)
+            } catch {
+                answer = .failure(error)
+            }
+            let taken = answer
+            self.shared.withLock { $0.core.didAddPartitions(taken) }
+            self.wake()
+        }
+        adding.withLock { $0 = task }
+    }
+
+    func waitForControlRequests() async {
+        await adding.withLock { $0 }?.value
     }
 
     /// Ends the connections; what is still in flight fails.

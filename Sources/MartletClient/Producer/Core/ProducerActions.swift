@@ -3,7 +3,15 @@ struct BatchRequest: Sendable {
     let node: Int32
     /// Which of the connections to that broker, one after the other, it goes to.
     let connection: Int
+    /// Of Produce: which one says how partitions come into a transaction, and by names or by ids.
+    let maximumVersion: Int16
     var batches: [ProducerBatch]
+
+    func with(_ batches: [ProducerBatch]) -> BatchRequest {
+        var request = self
+        request.batches = batches
+        return request
+    }
 }
 
 /// What the broker said about one batch.

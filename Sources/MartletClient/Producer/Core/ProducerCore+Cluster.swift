@@ -109,4 +109,46 @@ extension ProducerCore {
             if !error.isRetriable { end(error.fatal()) }
         }
     }
+
+    // MARK: Transactions
+
+    /// The coordinator's answer to the partitions that it was told of.
+    mutating func didAddPartitions(_ answer: Result<Void, ClientError>) {
+        switch answer {
+        case .success:
+            transaction!.didAdd()
+        case .failure(let error):
+            transaction!.didFailToAdd()
+            failTransaction(error)
+            if error.isFatal { end(error) }
+        }
+        needsStep = true
+    }
+
+    /// Fails what was not sent, or must be sent again; what is in flight comes to its end.
+    mutating func abortTransaction() {
+        let error =
+            transaction!.failure ?? ClientError(.transactionAborted, "the transaction was aborted before it was sent")
+        transaction!.abort()
+        failWaiting(error)
+        needsStep = true
+    }
+
+    /// The transaction cannot be committed any more, so that nothing of it needs to be sent.
+    mutating func failTransaction(_ error: ClientError) {
+        guard transaction != nil, transaction!.fail(error) else { return }
+        failWaiting(transaction!.failure!)
+    }
+
+    private mutating func failWaiting(_ error: ClientError) {
+        for index in topics.indices { failStaged(index, error) }
+        for slot in listed {
+            for batch in partitions[slot].takeAllUnsent() { finish(batch, .failed(error)) }
+            for batch in partitions[slot].assigned where batch.stage == .waitsForRetry {
+                partitions[slot].removeAssigned(batch)
+                partitions[slot].isUnresolved = true
+                finish(batch, .failed(error))
+            }
+        }
+    }
 }

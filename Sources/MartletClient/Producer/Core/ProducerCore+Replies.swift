@@ -102,6 +102,11 @@ extension ProducerCore {
             partitions[slot].isUnresolved = batch.sequence != nil
             return finish(batch, .failed(error))
         }
+        if let transaction, transaction.failure != nil || transaction.phase == .aborting {
+            partitions[slot].removeAssigned(batch)
+            partitions[slot].isUnresolved = true
+            return finish(batch, .failed(error))
+        }
         let due = now + delay(after: batch.attempts)
         partitions[slot].retryAt = max(partitions[slot].retryAt ?? due, due)
     }
@@ -114,14 +119,17 @@ extension ProducerCore {
             if isWritten == nil { partitions[slot].isUnresolved = true } else { partitions[slot].needsReset = true }
         }
         finish(batch, .failed(error))
-        transaction?.fail(error)
-        if let code = error.protocolCode, Self.isFatal(code) { end(error.fatal()) }
+        failTransaction(error)
+        if let code = error.protocolCode, Self.isFatal(code) {
+            guard code == .producerFenced else { return end(error.fatal()) }
+            end(ClientError(.fenced, error.message, nextStep: error.nextStep, protocolCode: code, isFatal: true))
+        }
     }
 
     mutating func failForGap(_ slot: Int) {
         let error = ClientError(
             .transactionAborted, "\(partitions[slot].name): it is not known whether a batch was written")
-        transaction?.fail(error)
+        failTransaction(error)
     }
 
     private func error(of batch: ProducerBatch, _ result: BatchResult) -> ClientError {
@@ -142,7 +150,7 @@ extension ProducerCore {
     private static func isFatal(_ code: ErrorCode) -> Bool {
         switch code {
         case .clusterAuthorizationFailed, .transactionalIdAuthorizationFailed, .producerFenced,
-            .unsupportedVersion:
+            .unsupportedVersion, .invalidProducerIdMapping:
             true
         default: false
         }

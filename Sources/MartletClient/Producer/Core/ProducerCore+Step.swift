@@ -9,6 +9,7 @@ extension ProducerCore {
             actions.needsIdentity = true
         }
         while drain(now) {}
+        askForPartitions()
         planMetadata(now)
         unlistEmpty()
         if isExhausted, bufferedBytes < configuration.bufferMemory { isExhausted = false }
@@ -71,8 +72,8 @@ extension ProducerCore {
 
     /// Fails a batch whose time is over. One that is in flight keeps its place, because its numbers may be in the log.
     private mutating func giveUp(_ batch: ProducerBatch, _ error: ClientError) {
-        transaction?.fail(error)
         let slot = batch.slot
+        defer { failTransaction(error) }
         switch batch.stage {
         case .inFlight:
             batch.isAbandoned = true
@@ -115,7 +116,10 @@ extension ProducerCore {
                 requests[index].batches.append(take(slot))
                 sizes[index] += waiting
             } else {
-                requests.append(BatchRequest(node: node, connection: nodes[node]!.connection, batches: [take(slot)]))
+                requests.append(
+                    BatchRequest(
+                        node: node, connection: nodes[node]!.connection,
+                        maximumVersion: transaction?.version.maximumProduceVersion ?? 12, batches: [take(slot)]))
                 sizes.append(waiting)
             }
         }
@@ -124,15 +128,28 @@ extension ProducerCore {
         return !requests.isEmpty
     }
 
+    private mutating func askForPartitions() {
+        guard let slots = transaction?.takeWanted() else { return }
+        actions.addPartitions = slots.map { TopicPartition(partitions[$0].topic, partitions[$0].partition) }
+    }
+
     /// Gives a partition new numbers when a gap in its old ones is certain (KIP-360).
     private mutating func settle(_ slot: Int) {
         if partitions[slot].isGapCertain {
             partitions[slot].needsReset = true
             if isTransactional { failForGap(slot) }
         }
-        guard partitions[slot].needsReset, partitions[slot].inFlightCount == 0, !isTransactional,
+        guard partitions[slot].needsReset || partitions[slot].isUnresolved, partitions[slot].inFlightCount == 0,
             case .known(let current) = identity
         else { return }
+        if isTransactional {
+            // The transaction has failed; the next one has another epoch.
+            if partitions[slot].identity != current, partitions[slot].assigned.isEmpty {
+                partitions[slot].restartSequences(current)
+            }
+            return
+        }
+        guard partitions[slot].needsReset else { return }
         if partitions[slot].identity != current {
             // Another partition has raised the epoch since.
             partitions[slot].restartSequences(current)
@@ -156,7 +173,8 @@ extension ProducerCore {
             return queue.inFlightCount == 0 ? waiting.byteCount : nil
         }
         guard queue.assigned.count < configuration.maximumInFlightRequests else { return nil }
-        if let transaction, !transaction.maySend(slot) { return nil }
+        if queue.closed.isEmpty, queue.open == nil { return nil }
+        if isTransactional, !transaction!.admits(slot) { return nil }
         switch identity {
         case .notNeeded: break
         case .missing, .requested: return nil
@@ -208,6 +226,7 @@ extension ProducerCore {
         } else {
             batch = partitions[slot].takeUnsent()
             partitions[slot].assign(batch, identity: currentIdentity)
+            transaction?.willSend()
         }
         batch.stage = .inFlight
         batch.attempts += 1

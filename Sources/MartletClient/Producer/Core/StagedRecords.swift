@@ -61,7 +61,7 @@ extension ProducerCore {
         } catch {
             let completion = BatchCompletion(topic: topics[topicIndex].name, partition: entry.partition ?? -1)
             report(.failed(error), of: 1, to: completion)
-            transaction?.fail(error)
+            failTransaction(error)
             return Delivery(completion: completion, index: 0, timestamp: entry.timestamp)
         }
     }
@@ -71,8 +71,8 @@ extension ProducerCore {
         topics[topicIndex].staged = nil
         bufferedBytes -= staged.charge
         actions.freedMemory = true
-        transaction?.fail(error)
         report(.failed(error), of: staged.entries.count, to: staged.completion)
+        failTransaction(error)
     }
 }
 
