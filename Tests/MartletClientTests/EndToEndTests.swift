@@ -65,14 +65,14 @@ import Testing
             let created = try await administrator.createTopic(
                 "t", partitions: 3, replicationFactor: nil, configuration: [("retention.ms", "1000000")])
             #expect(created.partitionCount == 3)
-            var options = ProducerOptions()
-            options.batchBytes = 500
-            options.codec = .zstd
-            let producer = Producer(cluster: cluster, options: options)
-            try await producer.send(records("t", 1000))
-            await producer.flush()
-            #expect(await producer.report.acknowledged == 1000)
-            #expect(await producer.report.failed == 0)
+            var configuration = ProducerConfiguration(bootstrapServers: cluster.bootstrap)
+            configuration.batchSize = 500
+            configuration.compression = .zstd
+            let producer = try Producer(configuration: configuration)
+            for record in records("t", 1000) { try producer.enqueue(record) }
+            await producer.close()
+            #expect(producer.report.acknowledged == 1000)
+            #expect(producer.report.failed == 0)
 
             let partitions = (0..<3).map { TopicPartition("t", $0) }
             let ends = try await administrator.offsets(of: partitions, at: .latest)
@@ -89,12 +89,13 @@ import Testing
         try await withCluster { cluster in
             let administrator = Administrator(cluster: cluster)
             _ = try await administrator.createTopic("t", partitions: 2, replicationFactor: 1, configuration: [])
-            let producer = Producer(cluster: cluster)
+            let producer = try Producer(
+                cluster: cluster, configuration: ProducerConfiguration(bootstrapServers: cluster.bootstrap))
             var options = GroupOptions()
             options.resetPolicy = .earliest
             for round in 0..<2 {
-                try await producer.send(records("t", 50))
-                await producer.flush()
+                for record in records("t", 50) { try producer.enqueue(record) }
+                try await producer.flush()
                 let consumer = GroupConsumer(cluster: cluster, groupId: "g", topics: ["t"], options: options)
                 var count = 0
                 while count < 50 {
@@ -147,14 +148,20 @@ import Testing
         try await withCluster { cluster in
             _ = try await Administrator(cluster: cluster).createTopic(
                 "t", partitions: 1, replicationFactor: 1, configuration: [("max.message.bytes", "1000")])
-            let producer = Producer(cluster: cluster)
+            let producer = try Producer(
+                cluster: cluster, configuration: ProducerConfiguration(bootstrapServers: cluster.bootstrap))
+            var offsets: [Int64?] = []
             for length in [10, 5000, 20] {
-                try await producer.send([
-                    ProducerRecord(topic: "t", value: [UInt8](repeating: 0x61, count: length), timestamp: 1)
-                ])
-                await producer.flush()
+                do throws(ClientError) {
+                    let record = ProducerRecord(topic: "t", value: [UInt8](repeating: 0x61, count: length))
+                    offsets.append(try await producer.send(record).offset)
+                } catch {
+                    #expect(error.protocolCode == .messageTooLarge)
+                }
             }
-            let report = await producer.report
+            #expect(offsets == [0, 1])
+            await producer.close()
+            let report = producer.report
             #expect(report.acknowledged == 2)
             #expect(report.failed == 1)
             #expect(report.failure?.protocolCode == .messageTooLarge)

@@ -235,7 +235,12 @@ public final class Producer: Sendable {
             sender.logger.debug("producer.close.cancelled")
         }
         sender.shared.withLock { $0.core.end(ClientError(.closed, "the producer was closed before it was written")) }
-        try? await sender.loop.submit { [sender] in sender.close() }.get()
+        await withCheckedContinuation { continuation in
+            sender.loop.execute { [sender] in
+                sender.close()
+                continuation.resume()
+            }
+        }
         if ownsCluster { await sender.cluster.close() }
     }
 

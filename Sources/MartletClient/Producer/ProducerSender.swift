@@ -145,7 +145,9 @@ final class ProducerSender: @unchecked Sendable {
             logger.debug(
                 "producer.request.lost", metadata: ["broker": "\(request.node)", "error": "\(error)"])
             // Its bytes cannot be trusted any more, or are too late.
-            connections[request.node]?.connection.close()
+            if let (number, connection, _) = connections[request.node], number == request.connection {
+                connection.close()
+            }
             update { core, now in core.didLose(request, error, now: now) }
         }
     }

@@ -39,7 +39,7 @@ struct ProducerHarness {
     var sent: [Sent] = []
     var nextStep: ContinuousClock.Instant?
     private var connections: [Connection] = []
-    private var connecting: [(node: Int32, number: Int)] = []
+    private var connecting: [(node: Int32, connection: Int)] = []
     private var metadataAsked = false
     private var identityAsked = false
     private(set) var identitiesGiven: Int64 = 0

@@ -12,7 +12,7 @@ extension ProducerCore {
             guard let result else {
                 let error = ClientError(
                     .malformedReply, "the broker's reply says nothing of \(partitions[batch.slot].name)")
-                fail(batch, error, isWritten: nil)
+                fail(batch, error)
                 continue
             }
             judge(batch, result, now)
@@ -45,7 +45,7 @@ extension ProducerCore {
     mutating func didFailToSeal(_ batch: ProducerBatch, _ error: ClientError) {
         partitions[batch.slot].inFlightCount -= 1
         guard batch.stage != .finished else { return }
-        fail(batch, error, isWritten: false)
+        fail(batch, error)
     }
 
     private mutating func release(_ request: BatchRequest) {
@@ -75,7 +75,7 @@ extension ProducerCore {
             retry(batch, error(of: batch, result), now)
         default:
             let error = error(of: batch, result)
-            guard code.isRetriable else { return fail(batch, error, isWritten: false) }
+            guard code.isRetriable else { return fail(batch, error) }
             if Self.meansOldMetadata(code) {
                 metadata.isNeeded = true
                 if code == .notLeaderOrFollower { partitions[batch.slot].leader = nil }
@@ -88,7 +88,7 @@ extension ProducerCore {
     private mutating func judgeGap(_ batch: ProducerBatch, _ result: BatchResult, _ now: Instant) {
         let error = error(of: batch, result)
         if partitions[batch.slot].assigned.first === batch {
-            guard !isTransactional else { return fail(batch, error, isWritten: false) }
+            guard !isTransactional else { return fail(batch, error) }
             partitions[batch.slot].needsReset = true
         }
         retry(batch, error, now)
@@ -111,13 +111,12 @@ extension ProducerCore {
         partitions[slot].retryAt = max(partitions[slot].retryAt ?? due, due)
     }
 
-    /// Fails a batch for good. `isWritten` is nil when that is in doubt.
-    private mutating func fail(_ batch: ProducerBatch, _ error: ClientError, isWritten: Bool?) {
+    /// Fails a batch for good. Its numbers are missing now, most likely. Those after it find out: they keep theirs until the
+    /// broker says that there is a gap, because an earlier attempt may have brought them into the log.
+    private mutating func fail(_ batch: ProducerBatch, _ error: ClientError) {
         let slot = batch.slot
         partitions[slot].removeAssigned(batch)
-        if batch.sequence != nil {
-            if isWritten == nil { partitions[slot].isUnresolved = true } else { partitions[slot].needsReset = true }
-        }
+        if batch.sequence != nil { partitions[slot].isUnresolved = true }
         finish(batch, .failed(error))
         failTransaction(error)
         if let code = error.protocolCode, Self.isFatal(code) {

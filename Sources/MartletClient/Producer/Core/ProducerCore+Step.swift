@@ -12,7 +12,7 @@ extension ProducerCore {
         askForPartitions()
         planMetadata(now)
         unlistEmpty()
-        if isExhausted, bufferedBytes < configuration.bufferMemory { isExhausted = false }
+        if actions.freedMemory { isExhausted = false }
         plannedStep = nextStep
         actions.nextStep = nextStep
         defer { actions = ProducerActions() }
