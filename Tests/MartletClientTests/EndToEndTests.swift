@@ -1,45 +1,20 @@
-import Configuration
-import Foundation
 import KafkaProtocol
-import Logging
 import MartletClient
-import MartletServer
 import RecordFormat
 import Testing
 
 /// The client against a real node in this process, on a port of its own and in a folder of its own.
 @Suite struct EndToEndTests {
     private func withCluster(_ body: (Cluster) async throws -> Void) async throws {
-        let folder = FileManager.default.temporaryDirectory.appending(path: "martlet-client-\(UUID().uuidString)")
-        defer {
+        try await TestNode.with { node in
+            let cluster = Cluster(bootstrap: [await node.address])
             do {
-                try FileManager.default.removeItem(at: folder)
+                try await body(cluster)
             } catch {
                 Issue.record(error)
             }
+            await cluster.close()
         }
-        let configuration = try BrokerConfiguration(
-            propertiesText: nil,
-            overrides: [
-                "log.dirs=\(folder.path)", "listeners=PLAINTEXT://127.0.0.1:0", "offsets.topic.num.partitions=1",
-                "group.initial.rebalance.delay.ms=0",
-            ])
-        var logger = Logger(label: "test")
-        logger.logLevel = .error
-        let (ready, continuation) = AsyncStream<Int>.makeStream()
-        let node = try Node(configuration: configuration, logger: logger) { continuation.yield($0[0].port) }
-        let running = Task { try await node.run() }
-        var ports = ready.makeAsyncIterator()
-        let port = try #require(await ports.next())
-        let cluster = Cluster(bootstrap: [BrokerAddress(host: "127.0.0.1", port: port)])
-        do {
-            try await body(cluster)
-        } catch {
-            Issue.record(error)
-        }
-        await cluster.close()
-        running.cancel()
-        try await running.value
     }
 
     private func records(_ topic: String, _ count: Int) -> [ProducerRecord] {

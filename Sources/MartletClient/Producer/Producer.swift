@@ -46,7 +46,7 @@ public final class Producer: Sendable {
         coordinator = configuration.transactionalId.map {
             TransactionCoordinatorClient(
                 cluster: cluster, transactionalId: $0, transactionTimeout: configuration.transactionTimeout,
-                timeout: configuration.maximumBlock)
+                timeout: configuration.maximumBlock, maximumVersion: configuration.maximumTransactionVersion)
         }
         sender = ProducerSender(
             cluster: cluster, configuration: configuration, coordinator: coordinator, logger: logger)

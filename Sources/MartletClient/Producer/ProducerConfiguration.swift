@@ -62,6 +62,8 @@ public struct ProducerConfiguration: Sendable {
     public var transactionalId: String?
     /// After this time the broker aborts a transaction by itself (`transaction.timeout.ms`).
     public var transactionTimeout: Duration = .seconds(60)
+    /// The newest kind of transactions to use; 1 is for tests of what older clusters need (KIP-890).
+    package var maximumTransactionVersion: Int16 = 2
 
     /// A producer of the cluster to which `bootstrapServers` belong.
     public init(bootstrapServers: [BrokerAddress]) {

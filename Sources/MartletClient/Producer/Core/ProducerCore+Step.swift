@@ -137,7 +137,7 @@ extension ProducerCore {
     private mutating func settle(_ slot: Int) {
         if partitions[slot].isGapCertain {
             partitions[slot].needsReset = true
-            if isTransactional { failForGap(slot) }
+            if isTransactional, partitions[slot].identity == currentIdentity { failForGap(slot) }
         }
         guard partitions[slot].needsReset || partitions[slot].isUnresolved, partitions[slot].inFlightCount == 0,
             case .known(let current) = identity

@@ -8,6 +8,7 @@ extension Producer {
     /// An error with the code `transactionAborted` says that it was aborted although the closure has returned; running it
     /// again may succeed. One that is fatal, such as `fenced`, ends the producer. A cancelled task's
     /// transaction is aborted unless its commit has begun.
+    @discardableResult
     nonisolated(nonsending) public func withTransaction<Result>(
         _ body: (Transaction) async throws -> Result
     ) async throws -> Result {

@@ -8,6 +8,7 @@ struct TransactionCoordinatorClient: Sendable {
     let transactionTimeout: Duration
     /// How long one operation may take with its retries.
     let timeout: Duration
+    let maximumVersion: Int16
 
     private var route: Cluster.Route { .transactionCoordinator(transactionalId) }
     private var subject: String { "transactional id '\(transactionalId)'" }
@@ -20,7 +21,7 @@ struct TransactionCoordinatorClient: Sendable {
             try await cluster.connection(route).versions
         }
         let isNew =
-            versions.featureLevel("transaction.version") >= 2
+            maximumVersion >= 2 && versions.featureLevel("transaction.version") >= 2
             && versions.version(for: EndTxnRequest.self) ?? 0 >= 5
             && versions.version(for: TxnOffsetCommitRequest.self) ?? 0 >= 5
             && versions.version(for: ProduceRequest.self) ?? 0 >= 12
