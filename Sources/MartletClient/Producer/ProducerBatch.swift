@@ -42,6 +42,10 @@ final class ProducerBatch: @unchecked Sendable {
     var charge = 0
     /// nil for a producer that is not idempotent, and before it is sent for the first time.
     var sequence: Sequence?
+    /// An attempt had no answer, or one that does not say whether it is in the log.
+    var isInDoubt = false
+    /// It was in doubt, and the broker calls it out of order: it is in the log or nothing after it is.
+    var isOutOfOrder = false
     /// Given up while it is in flight: nobody waits for it any more, but its sequence numbers may be used.
     var isAbandoned = false
     private var isCompressed = false

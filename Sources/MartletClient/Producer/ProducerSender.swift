@@ -242,7 +242,9 @@ final class ProducerSender: @unchecked Sendable {
         adding.withLock { $0 = task }
     }
 
+    /// Until what the loop has asked for is answered.
     func waitForControlRequests() async {
+        await withCheckedContinuation { continuation in loop.execute { continuation.resume() } }
         await adding.withLock { $0 }?.value
     }
 

@@ -23,6 +23,11 @@ struct ModelLog {
     private(set) var entries: [Entry] = []
     private var producers: [Int64: Producer] = [:]
 
+    /// A broker that was stopped remembers only the last batch of each producer, which is what its snapshot holds.
+    mutating func restart() {
+        for id in producers.keys { producers[id]!.written = producers[id]!.written.suffix(1) }
+    }
+
     /// Appends a batch, or says why not, as Kafka's ProducerStateManager does.
     mutating func append(_ batch: [UInt8]) throws -> BatchResult {
         let header = try batch.withUnsafeBytes { bytes throws(RecordFormatError) in

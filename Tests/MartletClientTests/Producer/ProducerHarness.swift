@@ -14,6 +14,7 @@ struct ProducerHarness {
         var leaderMoves = 0
         var tooLarge = 0
         var connectFailures = 0
+        var restarts = 0
     }
 
     struct Sent {
@@ -185,6 +186,10 @@ struct ProducerHarness {
         }
         connections[index].replies.append((request, results))
         if chance(faults.losses) { lose(index) }
+        if chance(faults.restarts) {
+            for index in logs.indices { logs[index].restart() }
+            while !connections.isEmpty { lose(0) }
+        }
     }
 
     /// The connection ends: what the broker has read it may carry out, or not; no reply comes through any more.

@@ -67,7 +67,8 @@ import Testing
     @Test(arguments: 0..<60 as Range<UInt64>) func nothingIsLostOrDoubled(seed: UInt64) throws {
         let harness = try run(
             seed: seed,
-            faults: ProducerHarness.Faults(refusals: 60, losses: 40, leaderMoves: 30, connectFailures: 100))
+            faults: ProducerHarness.Faults(
+                refusals: 60, losses: 40, leaderMoves: 30, connectFailures: 100, restarts: seed % 2 == 0 ? 0 : 40))
         #expect(harness.core.counts.failed == 0)
         #expect(harness.core.counts.acknowledged == harness.sent.count)
     }

@@ -157,13 +157,15 @@ import Testing
         try await TestNode.with { node in
             try await node.createTopic("t", partitions: 1)
             let producer = try await producer(node, 2)
+            let (sent, continuation) = AsyncStream<Void>.makeStream()
             let task = Task {
                 try await producer.withTransaction { transaction in
                     try await transaction.send(ProducerRecord(topic: "t", text: "lost"))
+                    continuation.finish()
                     try await Task.sleep(for: .seconds(100))
                 }
             }
-            try await Task.sleep(for: .milliseconds(200))
+            for await _ in sent {}
             task.cancel()
             await #expect(throws: CancellationError.self) { try await task.value }
             try await producer.withTransaction { try $0.enqueue(ProducerRecord(topic: "t", text: "kept")) }

@@ -12,12 +12,13 @@ import Testing
         #expect(!state.hasWork)
         #expect([3, 1, 3].map { state.admits($0) } == [false, false, false])
         #expect(state.takeWanted() == [1, 3])
-        #expect(state.hasWork)
+        #expect(!state.hasWork)
         let early = state.admits(5)
         #expect(!early)
         // One request at a time.
         #expect(state.takeWanted().isEmpty)
         state.didAdd()
+        #expect(state.hasWork)
         #expect([3, 1, 5].map { state.admits($0) } == [true, true, false])
         #expect(state.takeWanted() == [5])
     }

@@ -88,6 +88,8 @@ struct PartitionQueue {
         for batch in assigned {
             batch.sequence = ProducerBatch.Sequence(
                 producerId: identity.id, producerEpoch: identity.epoch, base: nextSequence)
+            batch.isInDoubt = false
+            batch.isOutOfOrder = false
             nextSequence = RecordBatchHeader.sequence(nextSequence, advancedBy: batch.recordCount)
         }
     }
@@ -99,6 +101,19 @@ struct PartitionQueue {
         confirmedSequence = 0
         isUnresolved = false
         needsReset = false
+    }
+
+    /// The next batch to send again: the first one, but for those that the broker calls out of order.
+    var nextRetry: ProducerBatch? { assigned.first { $0.stage == .waitsForRetry && !$0.isOutOfOrder } }
+
+    /// Nothing is left that could say whether those that are out of order are in the log, so that they are not.
+    var isStuck: Bool { inFlightCount == 0 && !assigned.isEmpty && assigned.allSatisfy(\.isOutOfOrder) }
+
+    /// Those before `batch` that wait to be sent again. A log takes numbers only in order, so that they are in it when
+    /// `batch` is.
+    func waiting(before batch: ProducerBatch) -> [ProducerBatch] {
+        guard batch.sequence != nil else { return [] }
+        return assigned.prefix { $0 !== batch }.filter { $0.stage == .waitsForRetry }
     }
 
     /// The broker has the batch.

@@ -36,6 +36,7 @@ extension ProducerCore {
         for batch in request.batches {
             partitions[batch.slot].inFlightCount -= 1
             guard batch.stage != .finished else { continue }
+            batch.isInDoubt = true
             retry(batch, error, now)
         }
         metadata.isNeeded = true
@@ -61,6 +62,10 @@ extension ProducerCore {
         case .none, .duplicateSequenceNumber:
             // A duplicate older than the broker remembers has no offset that is known.
             partitions[batch.slot].confirm(batch)
+            for earlier in partitions[batch.slot].waiting(before: batch) {
+                partitions[batch.slot].removeAssigned(earlier)
+                finish(earlier, .acknowledged(baseOffset: -1, appendTime: result.appendTime))
+            }
             partitions[batch.slot].removeAssigned(batch)
             partitions[batch.slot].retryAt = nil
             let offset = code == .none ? result.baseOffset : -1
@@ -76,6 +81,7 @@ extension ProducerCore {
         default:
             let error = error(of: batch, result)
             guard code.isRetriable else { return fail(batch, error) }
+            if !Self.meansNotWritten(code) { batch.isInDoubt = true }
             if Self.meansOldMetadata(code) {
                 metadata.isNeeded = true
                 if code == .notLeaderOrFollower { partitions[batch.slot].leader = nil }
@@ -84,14 +90,24 @@ extension ProducerCore {
         }
     }
 
-    /// Numbers are missing before this batch. When an earlier one is still to be written, that is no wonder.
+    /// The broker calls a batch out of order. When an earlier one is still to be written, that is no wonder. Else numbers
+    /// are missing in the log, or the batch is in it already: a broker that was stopped may remember nothing but the
+    /// last batch. Then that one is among those in doubt, so that these are sent again before all get new numbers.
     private mutating func judgeGap(_ batch: ProducerBatch, _ result: BatchResult, _ now: Instant) {
         let error = error(of: batch, result)
-        if partitions[batch.slot].assigned.first === batch {
-            guard !isTransactional else { return fail(batch, error) }
-            partitions[batch.slot].needsReset = true
+        let slot = batch.slot
+        guard partitions[slot].assigned.first(where: { !$0.isOutOfOrder }) === batch else {
+            return retry(batch, error, now)
         }
-        retry(batch, error, now)
+        guard !isTransactional else { return fail(batch, error) }
+        let later = partitions[slot].assigned.drop { $0 !== batch }.dropFirst()
+        if batch.isInDoubt, later.contains(where: \.isInDoubt) {
+            batch.isOutOfOrder = true
+            batch.stage = .waitsForRetry
+        } else {
+            partitions[slot].needsReset = true
+            retry(batch, error, now)
+        }
     }
 
     private mutating func retry(_ batch: ProducerBatch, _ error: ClientError, _ now: Instant) {
@@ -140,6 +156,16 @@ extension ProducerCore {
         switch code {
         case .notLeaderOrFollower, .unknownTopicOrPartition, .leaderNotAvailable, .replicaNotAvailable,
             .fencedLeaderEpoch, .unknownLeaderEpoch, .kafkaStorageError, .networkException, .brokerNotAvailable:
+            true
+        default: false
+        }
+    }
+
+    /// Whether a refusal leaves no doubt that the batch is not in the log.
+    private static func meansNotWritten(_ code: ErrorCode) -> Bool {
+        switch code {
+        case .notLeaderOrFollower, .unknownTopicOrPartition, .notEnoughReplicas, .corruptMessage, .fencedLeaderEpoch,
+            .unknownLeaderEpoch, .leaderNotAvailable, .concurrentTransactions:
             true
         default: false
         }

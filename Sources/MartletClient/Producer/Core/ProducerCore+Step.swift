@@ -139,6 +139,7 @@ extension ProducerCore {
             partitions[slot].needsReset = true
             if isTransactional, partitions[slot].identity == currentIdentity { failForGap(slot) }
         }
+        if partitions[slot].isStuck { partitions[slot].needsReset = true }
         guard partitions[slot].needsReset || partitions[slot].isUnresolved, partitions[slot].inFlightCount == 0,
             case .known(let current) = identity
         else { return }
@@ -169,7 +170,7 @@ extension ProducerCore {
         if mustWait(until: queue.retryAt, now) { return nil }
         if queue.needsReset { return nil }
         // What was sent before goes alone, so that nothing overtakes it.
-        if let waiting = queue.assigned.first(where: { $0.stage == .waitsForRetry }) {
+        if let waiting = queue.nextRetry {
             return queue.inFlightCount == 0 ? waiting.byteCount : nil
         }
         guard queue.assigned.count < configuration.maximumInFlightRequests else { return nil }
@@ -221,8 +222,8 @@ extension ProducerCore {
 
     private mutating func take(_ slot: Int) -> ProducerBatch {
         let batch: ProducerBatch
-        if let first = partitions[slot].assigned.first, first.stage == .waitsForRetry {
-            batch = first
+        if let waiting = partitions[slot].nextRetry {
+            batch = waiting
         } else {
             batch = partitions[slot].takeUnsent()
             partitions[slot].assign(batch, identity: currentIdentity)

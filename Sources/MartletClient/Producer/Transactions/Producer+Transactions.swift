@@ -188,11 +188,12 @@ extension Producer {
         let (identity, version) = try withCore { (core) throws(ClientError) in
             if let refusal = core.refusal { throw refusal }
             try core.transaction!.checkOpen()
-            core.transaction!.willSend()
             return (core.currentIdentity!, core.transaction!.version)
         }
         do throws(ClientError) {
             try await endingIfFatal { () async throws(ClientError) in
+                if version == .clientAdds { try await coordinator.addOffsets(of: group, identity) }
+                withCore { $0.transaction!.willSend() }
                 try await coordinator.sendOffsets(offsets, of: group, identity, version: version)
             }
         } catch {

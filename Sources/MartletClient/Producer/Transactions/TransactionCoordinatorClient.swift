@@ -89,19 +89,21 @@ struct TransactionCoordinatorClient: Sendable {
         return ProducerIdentity(id: response.producerId, epoch: response.producerEpoch)
     }
 
+    /// Tells the coordinator that a group's offsets belong to the transaction (transaction version 1).
+    func addOffsets(of group: ConsumerGroupMetadata, _ identity: ProducerIdentity) async throws(ClientError) {
+        var request = AddOffsetsToTxnRequest()
+        request.transactionalId = transactionalId
+        request.producerId = identity.id
+        request.producerEpoch = identity.epoch
+        request.groupId = group.groupId
+        _ = try await send(request, maximumVersion: 4) { $0.errorCode }
+    }
+
     /// Sends a group's offsets along with the transaction.
     func sendOffsets(
         _ offsets: [TopicPartition: ConsumedOffset], of group: ConsumerGroupMetadata, _ identity: ProducerIdentity,
         version: TransactionState.Version
     ) async throws(ClientError) {
-        if version == .clientAdds {
-            var request = AddOffsetsToTxnRequest()
-            request.transactionalId = transactionalId
-            request.producerId = identity.id
-            request.producerEpoch = identity.epoch
-            request.groupId = group.groupId
-            _ = try await send(request, maximumVersion: 4) { $0.errorCode }
-        }
         var request = TxnOffsetCommitRequest()
         request.transactionalId = transactionalId
         request.groupId = group.groupId

@@ -89,7 +89,7 @@ struct TransactionState: Sendable {
         needsNewEpoch = false
     }
 
-    /// A batch or offsets are sent, of which the coordinator learns.
+    /// A batch or offsets are sent, of which the coordinator knows or learns.
     mutating func willSend() {
         hasWork = true
     }
@@ -111,8 +111,7 @@ struct TransactionState: Sendable {
 
     /// Partitions to tell the coordinator of: at most one request at a time.
     mutating func takeWanted() -> [Int] {
-        guard asked.isEmpty, !wanted.isEmpty else { return [] }
-        hasWork = true
+        guard asked.isEmpty, !wanted.isEmpty, failure == nil, phase != .aborting else { return [] }
         asked = wanted
         wanted = []
         return asked.sorted()
@@ -120,10 +119,12 @@ struct TransactionState: Sendable {
 
     /// The coordinator has taken those that were asked for.
     mutating func didAdd() {
+        hasWork = true
         added.formUnion(asked)
         asked = []
     }
 
+    /// When it is in doubt, the next epoch ends whatever the coordinator has.
     mutating func didFailToAdd() {
         asked = []
     }
