@@ -29,6 +29,8 @@ final class ProducerSender: @unchecked Sendable {
     private let scratch = ScratchBuffer()
     private let clock = ContinuousClock()
     private var isClosed = false
+    private var isStepping = false
+    private var mustStepAgain = false
 
     init(
         cluster: Cluster, configuration: ProducerConfiguration, coordinator: TransactionCoordinatorClient?,
@@ -49,8 +51,23 @@ final class ProducerSender: @unchecked Sendable {
         loop.execute { self.step() }
     }
 
-    /// Looks at what waits and does what is to be done now.
+    /// Looks at what waits and does what is to be done now. What that brings about at once, such as a request that the
+    /// system has taken, leads to another round and not to one inside of this: requests go out in the order in which they
+    /// were decided.
     func step() {
+        guard !isStepping else {
+            mustStepAgain = true
+            return
+        }
+        isStepping = true
+        defer { isStepping = false }
+        repeat {
+            mustStepAgain = false
+            takeStep()
+        } while mustStepAgain || shared.withLock { $0.core.needsStep }
+    }
+
+    private func takeStep() {
         let now = clock.now
         let (actions, waiters) = shared.withLock { shared in
             let actions = shared.core.step(now: now)
@@ -66,8 +83,6 @@ final class ProducerSender: @unchecked Sendable {
         if actions.needsIdentity { askForIdentity() }
         if !actions.addPartitions.isEmpty { addToTransaction(actions.addPartitions) }
         schedule(actions.nextStep, now: now)
-        // What an outcome above has led to.
-        if shared.withLock({ $0.core.needsStep }) { step() }
     }
 
     /// Sees to it that `step` is called at `due`. A timer that is earlier stays: the step that it brings plans anew.
