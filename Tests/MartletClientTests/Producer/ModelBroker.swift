@@ -7,7 +7,7 @@ import RecordFormat
 struct ModelLog {
     struct Entry {
         let value: String
-        let producerId: Int64
+        let producer: ProducerIdentity
         let isTransactional: Bool
     }
     private struct Written {
@@ -21,7 +21,13 @@ struct ModelLog {
     }
 
     private(set) var entries: [Entry] = []
+    private var forgotten = 0
     private var producers: [Int64: Producer] = [:]
+
+    mutating func forgetEntries() {
+        forgotten += entries.count
+        entries = []
+    }
 
     /// A broker that was stopped remembers only the last batch of each producer, which is what its snapshot holds.
     mutating func restart() {
@@ -57,11 +63,11 @@ struct ModelLog {
                 return BatchResult(errorCode: ErrorCode.outOfOrderSequenceNumber.rawValue)
             }
             producer.written.append(
-                Written(base: header.baseSequence, last: header.lastSequence, offset: Int64(entries.count)))
+                Written(base: header.baseSequence, last: header.lastSequence, offset: Int64(forgotten + entries.count)))
             producer.written = producer.written.suffix(5)
             producers[header.producerId] = producer
         }
-        let offset = Int64(entries.count)
+        let offset = Int64(forgotten + entries.count)
         var values: [String] = []
         try batch.withUnsafeBytes { bytes in
             try RecordBatchReader().forEachRecord(of: bytes) { view throws(RecordFormatError) in
@@ -69,7 +75,9 @@ struct ModelLog {
             }
         }
         entries += values.map {
-            Entry(value: $0, producerId: header.producerId, isTransactional: header.isTransactional)
+            Entry(
+                value: $0, producer: ProducerIdentity(id: header.producerId, epoch: header.producerEpoch),
+                isTransactional: header.isTransactional)
         }
         return BatchResult(baseOffset: offset)
     }

@@ -41,6 +41,8 @@ struct ProducerHarness {
     var nextStep: ContinuousClock.Instant?
     private var connections: [Connection] = []
     private var connecting: [(node: Int32, connection: Int)] = []
+    /// Partitions that the coordinator is being told of.
+    private var partitionsAsked = false
     private var metadataAsked = false
     private var identityAsked = false
     private(set) var identitiesGiven: Int64 = 0
@@ -85,6 +87,7 @@ struct ProducerHarness {
             connecting += actions.connects
             if actions.metadata != nil { metadataAsked = true }
             if actions.needsIdentity { identityAsked = true }
+            if !actions.addPartitions.isEmpty { partitionsAsked = true }
             nextStep = actions.nextStep
         } while core.needsStep
     }
@@ -114,6 +117,7 @@ struct ProducerHarness {
     mutating func happen() throws -> Bool {
         let kinds =
             connecting.map { _ in 0 } + (metadataAsked ? [1] : []) + (identityAsked ? [2] : [])
+            + (partitionsAsked ? [3] : [])
             + connections.indices.filter { !connections[$0].requests.isEmpty }.map { 10 + $0 }
             + connections.indices.filter { !connections[$0].replies.isEmpty }.map { 1000 + $0 }
         guard let kind = kinds.randomElement(using: &generator) else { return false }
@@ -121,6 +125,7 @@ struct ProducerHarness {
         case 0: connect()
         case 1: answerMetadata()
         case 2: answerIdentity()
+        case 3: answerPartitions()
         case 1000...: reply(kind - 1000)
         default: try process(kind - 10)
         }
@@ -145,6 +150,11 @@ struct ProducerHarness {
         core.didLearn(.success(metadata()), now: now)
     }
 
+    /// What was written so far is of no interest any more; its offsets are.
+    mutating func forgetLogs() {
+        for index in logs.indices { logs[index].forgetEntries() }
+    }
+
     func metadata() -> MetadataResponse {
         var topic = MetadataResponse.MetadataResponseTopic()
         topic.name = "t"
@@ -166,6 +176,14 @@ struct ProducerHarness {
         }
         identitiesGiven += 1
         core.didIdentify(.success(ProducerIdentity(id: identitiesGiven, epoch: 0)), now: now)
+    }
+
+    private mutating func answerPartitions() {
+        partitionsAsked = false
+        guard !chance(faults.connectFailures / 10) else {
+            return core.didAddPartitions(.failure(ClientError(.timedOut, "late")))
+        }
+        core.didAddPartitions(.success(()))
     }
 
     private mutating func process(_ index: Int) throws {

@@ -88,4 +88,75 @@ import Testing
             deliveryTimeout: .seconds(31))
         #expect(harness.core.counts.acknowledged + harness.core.counts.failed == harness.sent.count)
     }
+
+    /// A transaction's records are all in the logs when it could be committed, whatever happened on the way; of one that
+    /// could not, nothing comes after its end.
+    @Test(arguments: 0..<60 as Range<UInt64>) func aTransactionIsWholeOrFails(seed: UInt64) throws {
+        var configuration = configuration(seed)
+        configuration.transactionalId = "id"
+        configuration.deliveryTimeout = .seconds(40)
+        var harness = ProducerHarness(
+            seed: seed, configuration: configuration,
+            faults: ProducerHarness.Faults(
+                refusals: 40, losses: 20, leaderMoves: 10, tooLarge: 5, connectFailures: 100, restarts: 5))
+        let version: TransactionState.Version = seed % 2 == 0 ? .brokerAdds : .clientAdds
+        var epoch: Int16 = 0
+        var committed: [ProducerIdentity: [Int: [String]]] = [:]
+        var failures = 0
+        for round in 0..<40 {
+            let identity = ProducerIdentity(id: 1, epoch: epoch)
+            harness.core.identity = .known(identity)
+            harness.core.transaction!.didGetNewEpoch()
+            harness.core.transaction!.begin(version)
+            var values: [Int: [String]] = [:]
+            do {
+                for index in 0..<Int.random(in: 1..<40, using: &harness.generator) {
+                    let partition = Int.random(in: 0..<harness.partitionCount, using: &harness.generator)
+                    try harness.append("\(round)-\(index)", to: partition)
+                    values[partition, default: []].append("\(round)-\(index)")
+                    if harness.core.needsStep { harness.step() }
+                    if index % 3 == 0 { _ = try harness.happen() }
+                }
+            } catch let error as ClientError where error.code == .transactionAborted {
+                // A batch had failed before.
+            }
+            let mustAbort = harness.chance(200)
+            if !mustAbort {
+                harness.core.transaction!.commit()
+                #expect(try harness.settle(limit: .seconds(1000)), "seed \(seed)")
+            }
+            if !mustAbort, harness.core.transaction!.failure == nil {
+                committed[identity] = values
+                // With version 1 the epoch, and so the numbers, go on.
+                if version == .brokerAdds { epoch += 1 }
+            } else {
+                harness.core.abortTransaction()
+                #expect(try harness.settle(limit: .seconds(1000)), "seed \(seed)")
+                epoch += 1
+                failures += 1
+            }
+            harness.core.transaction!.finish()
+            #expect(harness.core.bufferedBytes == 0)
+            if version == .clientAdds, committed[identity] != nil {
+                // The next transaction would have the same identity: what was read of it until now is checked here.
+                check(harness, identity, values, seed)
+                committed[identity] = nil
+                harness.forgetLogs()
+            }
+        }
+        for (identity, values) in committed { check(harness, identity, values, seed) }
+        #expect(failures > 3 && failures < 38, "seed \(seed): \(failures)")
+    }
+
+    private func check(
+        _ harness: ProducerHarness, _ identity: ProducerIdentity, _ values: [Int: [String]], _ seed: UInt64
+    ) {
+        for partition in 0..<harness.partitionCount {
+            let entries = harness.logs[partition].entries.filter { $0.producer == identity }
+            let expected = values[partition] ?? []
+            #expect(entries.map(\.value) == expected, "seed \(seed)")
+            let areTransactional = entries.allSatisfy(\.isTransactional)
+            #expect(areTransactional)
+        }
+    }
 }

@@ -138,7 +138,7 @@ struct PartitionQueue {
 }
 
 /// The numbers by which brokers recognize a producer.
-struct ProducerIdentity: Equatable, Sendable {
+struct ProducerIdentity: Hashable, Sendable {
     var id: Int64
     var epoch: Int16
 }

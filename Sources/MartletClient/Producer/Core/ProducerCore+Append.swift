@@ -15,9 +15,11 @@ extension ProducerCore {
         if let refusal { throw refusal }
         if transaction != nil { try transaction!.checkOpen() }
         let bound = record.lengthBound
-        guard bound <= configuration.maximumRequestSize, bound <= configuration.bufferMemory / 2 else {
+        let limit = min(configuration.maximumRequestSize, configuration.bufferMemory / 2)
+        guard bound <= limit else {
             throw ClientError(
-                .recordTooLarge, "a record of \(bound) bytes is larger than max.request.size or half of buffer.memory")
+                .recordTooLarge, "a record of \(bound) bytes, where \(limit) is the limit",
+                nextStep: "raise max.request.size, and buffer.memory to twice as much")
         }
         let topicIndex = index(of: topic)
         guard topics[topicIndex].isKnown else {
