@@ -178,6 +178,24 @@ import Testing
         #expect(logged(harness, 1) == ["warm1", "other"])
     }
 
+    /// What a topic takes is found by halving, and each record still has its own delivery.
+    @Test(arguments: [Compression.none, .zstd]) func aBatchThatIsTooLargeIsDivided(compression: Compression) throws {
+        var configuration = configuration()
+        configuration.compression = compression
+        var harness = try warm(configuration)
+        harness.recordLimit = 3
+        for index in 0..<20 { try harness.append("\(index)", to: 0) }
+        harness.core.closeOpenBatches()
+        for index in 20..<25 { try harness.append("\(index)", to: 0) }
+        #expect(try harness.settle())
+        #expect(logged(harness) == ["warm0"] + (0..<25).map { "\($0)" })
+        let offsets = try harness.sent.dropFirst(3).map { try $0.delivery.result?.get().offset }
+        #expect(offsets == (1...25).map { Int64($0) })
+        #expect(harness.core.counts.failed == 0)
+        #expect(harness.core.bufferedBytes == 0)
+        #expect(harness.core.currentIdentity?.epoch == 0)
+    }
+
     @Test func anEpochThatIsUsedUpNeedsAnotherProducerId() throws {
         var harness = try warm(configuration())
         harness.core.identity = .known(ProducerIdentity(id: 1, epoch: .max))

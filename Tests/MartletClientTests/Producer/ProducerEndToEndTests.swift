@@ -145,6 +145,20 @@ import Testing
         }
     }
 
+    @Test(.timeLimit(.minutes(1))) func aBatchLargerThanTheTopicTakesIsDivided() async throws {
+        try await TestNode.with { node in
+            try await node.createTopic("t", partitions: 1, [("max.message.bytes", "2000")])
+            let producer = try Producer(configuration: await node.producerConfiguration)
+            let deliveries = try (0..<1000).map { try producer.enqueue(value($0)) }
+            try await producer.flush()
+            for (index, delivery) in deliveries.enumerated() {
+                #expect(try await delivery.metadata.offset == Int64(index))
+            }
+            await producer.close()
+            #expect(try await node.values("t") == [(0..<1000).map { "\($0)" }])
+        }
+    }
+
     private struct Last: Partitioner {
         func partition(topic: String, key: RawSpan?, partitionCount: Int) -> Int32? {
             if key == nil { nil } else { Int32(partitionCount - 1) }

@@ -49,6 +49,8 @@ struct ProducerHarness {
     private let compressor = Compressor()
     private let scratch = ScratchBuffer()
     private(set) var largestInFlight = 0
+    /// A batch of more records is too large.
+    var recordLimit = Int32.max
 
     init(seed: UInt64, configuration: ProducerConfiguration, partitionCount: Int = 3, faults: Faults = Faults()) {
         core = ProducerCore(configuration: configuration, seed: seed)
@@ -196,7 +198,7 @@ struct ProducerHarness {
                 results.append(BatchResult(errorCode: ErrorCode.notLeaderOrFollower.rawValue))
             } else if chance(faults.refusals) {
                 results.append(BatchResult(errorCode: ErrorCode.notEnoughReplicas.rawValue))
-            } else if chance(faults.tooLarge) {
+            } else if chance(faults.tooLarge) || batch.recordCount > recordLimit {
                 results.append(BatchResult(errorCode: ErrorCode.messageTooLarge.rawValue))
             } else {
                 results.append(try logs[partition].append(bytes))

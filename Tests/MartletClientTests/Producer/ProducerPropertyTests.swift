@@ -145,7 +145,7 @@ import Testing
             }
         }
         for (identity, values) in committed { check(harness, identity, values, seed) }
-        #expect(failures > 3 && failures < 38, "seed \(seed): \(failures)")
+        #expect(failures > 0 && failures < 38, "seed \(seed): \(failures)")
     }
 
     private func check(

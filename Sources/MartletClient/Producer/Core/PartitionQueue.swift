@@ -132,6 +132,11 @@ struct PartitionQueue {
         assigned.removeAll { $0 === batch }
     }
 
+    mutating func replaceAssigned(_ batch: ProducerBatch, with parts: [ProducerBatch]) {
+        guard let index = assigned.firstIndex(where: { $0 === batch }) else { return }
+        assigned.replaceSubrange(index...index, with: parts)
+    }
+
     mutating func removeUnsent(_ batch: ProducerBatch) {
         if open === batch { open = nil } else { closed.removeAll { $0 === batch } }
     }

@@ -78,6 +78,8 @@ extension ProducerCore {
             retry(batch, error(of: batch, result), now)
         case .unknownProducerId where batch.sequence != nil && result.logStartOffset < 0:
             retry(batch, error(of: batch, result), now)
+        case .messageTooLarge where split(batch, now: now), .recordListTooLarge where split(batch, now: now):
+            break
         default:
             let error = error(of: batch, result)
             guard code.isRetriable else { return fail(batch, error) }
