@@ -128,7 +128,7 @@ let package = Package(
             name: "BrokerTests",
             dependencies: [
                 "BrokerTestSupport", "Broker", "ClusterMetadata", "CommitLog", "Configuration", "CoordinatorCore",
-                "GroupCoordinator", "KafkaProtocol", "MartletServer", "RecordFormat", "Replication",
+                "GroupCoordinator", "HistoryChecker", "KafkaProtocol", "MartletServer", "RecordFormat", "Replication",
             ],
             swiftSettings: swiftSettings),
 

@@ -173,7 +173,8 @@ final class PendingFetch {
                 from: partition.fetchOffset, maxBytes: maxBytes, minOneBatch: needsOneBatch, upTo: end)
             result.slice = slice
             if committedOnly && slice.length > 0 {
-                result.aborted = log.abortedTransactions(from: partition.fetchOffset, to: end)
+                result.aborted = log.abortedTransactions(
+                    from: partition.fetchOffset, to: min(end, slice.followingOffset ?? end))
             }
         } catch {
             result.refuse(ErrorCode(error))

@@ -91,6 +91,8 @@ package final class TopicService: Sendable {
         request.configuration = [
             ("cleanup.policy", "compact"), ("compression.type", "producer"),
             ("segment.bytes", configuration.string("\(settings).segment.bytes")),
+            // What coordinators decide holds for topics of every durability.
+            ("durability", "fsync"),
         ]
         _ = try create(request)
     }

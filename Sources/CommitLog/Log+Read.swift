@@ -146,6 +146,6 @@ private struct ReadPlan {
         return .slice(
             LogSlice(
                 file: file, position: position, length: Int(length), firstBatchBaseOffset: baseOffset,
-                isFromClosedSegment: following != nil))
+                followingOffset: following))
     }
 }

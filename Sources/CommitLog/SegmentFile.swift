@@ -21,7 +21,9 @@ package struct LogSlice: Sendable {
     /// The base offset of the first batch, at or below the offset asked for; the offset asked for when empty.
     package var firstBatchBaseOffset: Int64
     /// Whether other segments follow, so that there is more to read than this.
-    package var isFromClosedSegment = false
+    package var isFromClosedSegment: Bool { followingOffset != nil }
+    /// Where the next segment begins; none of the slice's records are so far.
+    package var followingOffset: Int64?
 
     package var isEmpty: Bool { length == 0 }
 }

@@ -1,8 +1,9 @@
 /// All timers of a shard in one binary heap.
 ///
 /// A heartbeat moves a deadline further away far more often than a deadline passes, so a later deadline is only noted;
-/// the heap's entry is put right when it comes up. Invariant: each timer of `deadlines` has an entry in the heap that is
-/// not later than its deadline.
+/// the heap's entry is put right when it comes up. A timer that was cancelled keeps its entry until that comes up, so that
+/// setting and cancelling it again and again does not fill the heap. Invariant: each timer of `deadlines` has an entry in
+/// the heap that is not later than its deadline, and seldom more than one.
 package struct DeadlineQueue<Timer: Hashable & Sendable>: Sendable {
     private struct Entry: Sendable {
         let deadline: Int64
@@ -16,7 +17,8 @@ package struct DeadlineQueue<Timer: Hashable & Sendable>: Sendable {
     }
 
     private var heap: [Entry] = []
-    private var deadlines: [Timer: (deadline: Int64, earliestEntry: Int64)] = [:]
+    /// Without a deadline: cancelled.
+    private var deadlines: [Timer: (deadline: Int64?, earliestEntry: Int64)] = [:]
     private var nextSequence: UInt64 = 0
 
     package init() {}
@@ -31,7 +33,7 @@ package struct DeadlineQueue<Timer: Hashable & Sendable>: Sendable {
     }
 
     package mutating func cancel(_ timer: Timer) {
-        deadlines[timer] = nil
+        deadlines[timer]?.deadline = nil
     }
 
     /// A moment not later than the first deadline. It may be early, since deadlines that moved are put right lazily;
@@ -43,15 +45,19 @@ package struct DeadlineQueue<Timer: Hashable & Sendable>: Sendable {
         while let first = heap.first, first.deadline <= now {
             removeFirst()
             guard let current = deadlines[first.timer], current.earliestEntry == first.deadline else { continue }
-            if current.deadline <= now {
+            guard let deadline = current.deadline, deadline > now else {
                 deadlines[first.timer] = nil
+                if current.deadline == nil { continue }
                 return first.timer
             }
-            deadlines[first.timer] = (current.deadline, current.deadline)
-            push(first.timer, current.deadline)
+            deadlines[first.timer] = (deadline, deadline)
+            push(first.timer, deadline)
         }
         return nil
     }
+
+    /// How many entries the heap has, for tests.
+    package var entryCount: Int { heap.count }
 
     private mutating func push(_ timer: Timer, _ deadline: Int64) {
         heap.append(Entry(deadline: deadline, sequence: nextSequence, timer: timer))

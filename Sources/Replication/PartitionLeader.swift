@@ -25,6 +25,8 @@ package final class PartitionLeader: Sendable {
 
     private struct Waiting: Sendable {
         var waiters: [PartitionWaiter] = []
+        /// Those that wait for stable storage, whatever the watermark does.
+        var durabilityWaiters: [PartitionWaiter] = []
         /// The log went offline or away; for good.
         var hasFailed = false
     }
@@ -85,15 +87,25 @@ package final class PartitionLeader: Sendable {
     /// After a sync: everything below the offset is on stable storage.
     package func synchronized(to offset: Int64) {
         advance(to: offset)
+        let woken = waiting.withLock { waiting -> [PartitionWaiter] in
+            guard !waiting.durabilityWaiters.isEmpty else { return [] }
+            let reached = waiting.durabilityWaiters.filter { $0.offset <= offset }
+            waiting.durabilityWaiters.removeAll { $0.offset <= offset }
+            return reached
+        }
+        for waiter in woken { waiter.listener.wake(waiter, failed: false) }
     }
 
     /// The log went offline or away: nothing that waits on it will come, now or later.
     package func failed() {
         let woken = waiting.withLock { waiting in
             waiting.hasFailed = true
-            defer { waiting.waiters.removeAll() }
+            defer {
+                waiting.waiters.removeAll()
+                waiting.durabilityWaiters.removeAll()
+            }
             waiterCount.store(0, ordering: .sequentiallyConsistent)
-            return waiting.waiters
+            return waiting.waiters + waiting.durabilityWaiters
         }
         for waiter in woken { waiter.listener.wake(waiter, failed: true) }
     }
@@ -130,12 +142,28 @@ package final class PartitionLeader: Sendable {
         }
     }
 
+    /// As `wait`, but for stable storage, also where the topic's durability does not ask for it.
+    package func waitUntilDurable(_ waiter: PartitionWaiter) -> WaitOutcome {
+        let outcome = waiting.withLock { waiting -> WaitOutcome in
+            if waiting.hasFailed { return .failed }
+            // A sync that ends after this look finds the waiter: it takes the same lock.
+            if log.durableOffset >= waiter.offset { return .reached }
+            waiting.durabilityWaiters.append(waiter)
+            return .waiting
+        }
+        if case .waiting = outcome { groupCommit.request(log, upTo: waiter.offset) }
+        return outcome
+    }
+
     /// Forgets what a listener's connection and slot waited for.
     package func stopWaiting(_ listener: any PartitionListener, connection: UInt64, slot: UInt64) {
         _ = takeWaiters { $0.listener === listener && $0.connection == connection && $0.slot == slot }
     }
 
     private func advance(to offset: Int64) {
+        // Before the watermark, or who reads both would see the new one with the last stable offset of the old, and wait
+        // for records that are there.
+        log.updateHighWatermark(offset)
         var current = watermark.load(ordering: .relaxed)
         while current < offset {
             let (exchanged, original) = watermark.weakCompareExchange(
@@ -143,7 +171,6 @@ package final class PartitionLeader: Sendable {
             if exchanged { break }
             current = original
         }
-        log.updateHighWatermark(highWatermark)
         guard waiterCount.load(ordering: .sequentiallyConsistent) > 0 else { return }
         let reached = highWatermark
         for waiter in takeWaiters({ $0.offset <= reached }) {

@@ -43,4 +43,6 @@ package struct TransactionMarkers: Sendable, Equatable {
     package var end: TransactionEnd
     /// Ascending, at least one.
     package var partitions: [TransactionPartition]
+    /// How often the driver has tried, for its own use.
+    package var attempts = 0
 }

@@ -1,8 +1,8 @@
 /// Bounds that are not configuration.
-enum TransactionLimits {
+package enum TransactionLimits {
     /// What the string of the log's key can hold.
     static let transactionalIdBytes = 32_767
-    static let partitions = 10_000
+    package static let partitions = 10_000
     /// Key and value of one record, and all records of one batch: within the default `max.message.bytes`.
     static let recordBytes = 1_000_000
     /// Beside key and value, at most.

@@ -13,7 +13,7 @@ import Synchronization
 /// Requests go in as bytes and replies come out as bytes, through the same code as on a network.
 package final class BrokerFixture {
     package let fileSystem: any FileSystem
-    package let clock = ManualClock()
+    package let clock: ManualClock
     package let port = ManualPort()
     package let broker: Broker
     package let loop: BrokerLoop
@@ -21,9 +21,10 @@ package final class BrokerFixture {
 
     package init(
         fileSystem: any FileSystem = SimulatedFileSystem(seed: 1), store: MemoryMetadataStore = MemoryMetadataStore(),
-        _ settings: [String: String] = [:]
+        clock: ManualClock = ManualClock(), _ settings: [String: String] = [:]
     ) throws {
         self.fileSystem = fileSystem
+        self.clock = clock
         let configuration = try BrokerConfiguration(
             propertiesText: nil, overrides: settings.map { "\($0.key)=\($0.value)" })
         let controller = try ClusterController(

@@ -1,4 +1,5 @@
 import CommitLog
+import Foundation
 import KafkaProtocol
 import RecordFormat
 
@@ -26,6 +27,15 @@ package final class TransactionalClient {
         sink = fixture.connect()
     }
 
+    /// The same client, connected to the broker's next life.
+    package func moved(to fixture: BrokerFixture) -> TransactionalClient {
+        let client = TransactionalClient(fixture, transactionalId, version)
+        client.producerId = producerId
+        client.producerEpoch = producerEpoch
+        client.sequences = sequences
+        return client
+    }
+
     package struct NoReply: Error {}
 
     package func ask<Request: ProtocolRequest>(
@@ -46,6 +56,18 @@ package final class TransactionalClient {
         return response
     }
 
+    /// Asks again while a coordinator reads its log, as clients do; what Produce says then is `code`.
+    package func retrying<Answer>(
+        _ code: ErrorCode = .coordinatorLoadInProgress, _ body: () throws -> (ErrorCode, Answer)
+    ) throws -> Answer {
+        for _ in 0..<5000 {
+            let (answered, answer) = try body()
+            if answered != code { return answer }
+            Thread.sleep(forTimeInterval: 0.001)
+        }
+        return try body().1
+    }
+
     // MARK: Life
 
     /// Makes `__transaction_state` if need be.
@@ -61,10 +83,9 @@ package final class TransactionalClient {
         var request = InitProducerIdRequest()
         request.transactionalId = transactionalId
         request.transactionTimeoutMs = timeout
-        var response = try ask(request, 5)
-        // Right after a start the coordinator still reads its log; clients try again.
-        for _ in 0..<1000 where ErrorCode(rawValue: response.errorCode) == .coordinatorLoadInProgress {
-            response = try ask(request, 5)
+        let response = try retrying {
+            let response = try ask(request, 5)
+            return (ErrorCode(rawValue: response.errorCode), response)
         }
         if response.errorCode == 0 {
             producerId = response.producerId
@@ -85,8 +106,11 @@ package final class TransactionalClient {
         entry.name = topic
         entry.partitions = partitions
         request.v3AndBelowTopics = [entry]
-        return try ask(request, 3).resultsByTopicV3AndBelow.flatMap(\.resultsByPartition).map {
-            ErrorCode(rawValue: $0.partitionErrorCode)
+        return try retrying {
+            let codes = try ask(request, 3).resultsByTopicV3AndBelow.flatMap(\.resultsByPartition).map {
+                ErrorCode(rawValue: $0.partitionErrorCode)
+            }
+            return (codes[0], codes)
         }
     }
 
@@ -133,7 +157,10 @@ package final class TransactionalClient {
             add.producerId = producerId
             add.producerEpoch = producerEpoch
             add.groupId = group
-            let code = ErrorCode(rawValue: try ask(add, 3).errorCode)
+            let code = try retrying {
+                let code = ErrorCode(rawValue: try ask(add, 3).errorCode)
+                return (code, code)
+            }
             if code != .none { return code }
         }
         var request = TxnOffsetCommitRequest()
@@ -147,12 +174,11 @@ package final class TransactionalClient {
         partition.committedOffset = offset
         entry.partitions = [partition]
         request.topics = [entry]
-        for _ in 0..<1000 {
+        return try retrying {
             let response = try ask(request, version == .two ? 5 : 3)
             let code = ErrorCode(rawValue: response.topics[0].partitions[0].errorCode)
-            if code != .coordinatorLoadInProgress { return code }
+            return (code, code)
         }
-        return .coordinatorLoadInProgress
     }
 
     package func end(commit: Bool) throws -> ErrorCode {
@@ -161,104 +187,15 @@ package final class TransactionalClient {
         request.producerId = producerId
         request.producerEpoch = producerEpoch
         request.committed = commit
-        let response = try ask(request, version == .two ? 5 : 3)
+        let response = try retrying {
+            let response = try ask(request, version == .two ? 5 : 3)
+            return (ErrorCode(rawValue: response.errorCode), response)
+        }
         if version == .two && response.errorCode == 0 {
             producerId = response.producerId
             producerEpoch = response.producerEpoch
             sequences = [:]
         }
         return ErrorCode(rawValue: response.errorCode)
-    }
-}
-
-/// Reads a fixture's partitions as consumers do.
-package struct PartitionView {
-    package let fixture: BrokerFixture
-
-    package init(_ fixture: BrokerFixture) {
-        self.fixture = fixture
-    }
-
-    package struct Read {
-        /// The values that a consumer at this isolation level gives its user.
-        package var values: [String] = []
-        package var highWatermark: Int64 = -1
-        package var lastStableOffset: Int64 = -1
-    }
-
-    package func read(_ topic: String, _ partition: Int32 = 0, committedOnly: Bool = true) throws -> Read {
-        let sink = fixture.connect()
-        var result = Read()
-        var offset: Int64 = 0
-        while true {
-            var request = Batch.fetch(topic, offset: offset, partition: partition)
-            request.isolationLevel = committedOnly ? 1 : 0
-            sink.send(request, version: 11)
-            fixture.run { sink.received.count > 0 }
-            guard let (_, response) = try sink.reply(FetchResponse.self, version: 11) else {
-                throw TransactionalClient.NoReply()
-            }
-            let data = response.responses[0].partitions[0]
-            result.highWatermark = data.highWatermark
-            result.lastStableOffset = data.lastStableOffset
-            let next = try take(data, committedOnly, into: &result)
-            if next <= offset { return result }
-            offset = next
-        }
-    }
-
-    /// Where the partition ends for a consumer at this isolation level.
-    package func end(_ topic: String, _ partition: Int32 = 0, committedOnly: Bool = true) throws -> Int64 {
-        let sink = fixture.connect()
-        var request = ListOffsetsRequest()
-        request.replicaId = -1
-        request.isolationLevel = committedOnly ? 1 : 0
-        var entry = ListOffsetsRequest.ListOffsetsTopic()
-        entry.name = topic
-        var asked = ListOffsetsRequest.ListOffsetsPartition()
-        asked.partitionIndex = partition
-        asked.timestamp = -1
-        entry.partitions = [asked]
-        request.topics = [entry]
-        sink.send(request, version: 6)
-        fixture.run { sink.received.count > 0 }
-        guard let (_, response) = try sink.reply(ListOffsetsResponse.self, version: 6) else {
-            throw TransactionalClient.NoReply()
-        }
-        return response.topics[0].partitions[0].offset
-    }
-
-    /// Filters as a client does: what aborted producers wrote goes, until their marker.
-    private func take(
-        _ data: FetchResponse.PartitionData, _ committedOnly: Bool, into result: inout Read
-    ) throws -> Int64 {
-        var coming = (data.abortedTransactions ?? []).sorted { $0.firstOffset < $1.firstOffset }
-        var aborted: Set<Int64> = []
-        var next: Int64 = -1
-        try (data.records ?? []).withUnsafeBytes { memory in
-            let reader = RecordBatchReader()
-            var position = 0
-            while let header = RecordBatchHeader(UnsafeRawBufferPointer(rebasing: memory[position...])),
-                header.totalLength <= memory.count - position
-            {
-                let batch = UnsafeRawBufferPointer(rebasing: memory[position..<position + header.totalLength])
-                while let first = coming.first, first.firstOffset <= header.lastOffset {
-                    aborted.insert(first.producerId)
-                    coming.removeFirst()
-                }
-                if header.isControl {
-                    if committedOnly, try EndTransactionMarker(batch: batch)?.outcome == .abort {
-                        aborted.remove(header.producerId)
-                    }
-                } else if !(committedOnly && header.isTransactional && aborted.contains(header.producerId)) {
-                    for record in try reader.records(of: batch) {
-                        result.values.append(String(decoding: record.value ?? [], as: UTF8.self))
-                    }
-                }
-                next = header.nextOffset
-                position += header.totalLength
-            }
-        }
-        return next
     }
 }

@@ -189,6 +189,49 @@ import Testing
         let answers = try client.ask(mixed, 12).responses[0].partitionResponses
         code = answers[1].errorCode
         #expect(ErrorCode(rawValue: code) == .invalidProducerIdMapping)
+        #expect(try client.end(commit: false) == .none)
+
+        // The same partition twice, so that the one's admission could be taken for the other's.
+        var twice = client.request("t", 0, try client.batch("t", 0, ["mine"]))
+        let stranger = TransactionalClient(fixture, "id", .two)
+        stranger.producerId = client.producerId + 1000
+        stranger.producerEpoch = 0
+        var second = ProduceRequest.PartitionProduceData()
+        second.index = 0
+        second.records = try stranger.batch("t", 0, ["not mine"])
+        twice.topicData[0].partitionData.append(second)
+        let codes = try client.ask(twice, 12).responses[0].partitionResponses.map { ErrorCode(rawValue: $0.errorCode) }
+        #expect(codes == [.none, .invalidProducerIdMapping])
+        #expect(try client.end(commit: true) == .none)
+        try settle(fixture)
+        #expect(try PartitionView(fixture).read("t", 0).values == ["mine"])
+    }
+
+    @Test("markers that no coordinator of today could send are refused, and cannot shut out its own")
+    func foreignMarkers() throws {
+        let fixture = try fixture()
+        let client = try producer(fixture, .one)
+        #expect(try client.produce("t", 0, ["a"]) == .none)
+        func write(_ topic: String, count: Int32 = 1, coordinatorEpoch: Int32) throws -> [ErrorCode] {
+            var request = WriteTxnMarkersRequest()
+            var marker = WriteTxnMarkersRequest.WritableTxnMarker()
+            marker.producerId = client.producerId
+            marker.producerEpoch = client.producerEpoch
+            marker.coordinatorEpoch = coordinatorEpoch
+            var named = WriteTxnMarkersRequest.WritableTxnMarkerTopic()
+            named.name = topic
+            named.partitionIndexes = Array(0..<count)
+            marker.topics = [named]
+            request.markers = [marker]
+            return try client.ask(request, 1).markers[0].topics[0].partitions.map { ErrorCode(rawValue: $0.errorCode) }
+        }
+        #expect(try write("t", coordinatorEpoch: 1000) == [.invalidRequest])
+        #expect(try write("__transaction_state", coordinatorEpoch: 0) == [.invalidTopicException])
+        #expect(try client.end(commit: true) == .none)
+        try settle(fixture)
+        #expect(try PartitionView(fixture).read("t", 0).values == ["a"])
+        #expect(throws: TransactionalClient.NoReply.self) { try write("t", count: 10_001, coordinatorEpoch: 0) }
+        #expect(client.sink.isClosed)
     }
 
     @Test("offsets committed in a transaction are seen when it is committed", arguments: Version.allCases)

@@ -34,10 +34,21 @@ import Testing
         var queue = DeadlineQueue<GroupTimer>()
         queue.schedule(timer(1), at: 10)
         queue.cancel(timer(1))
+        #expect(queue.popExpired(now: 20) == nil)
         #expect(queue.nextDeadline == nil)
         queue.schedule(timer(1), at: 30)
         #expect(queue.popExpired(now: 29) == nil)
         #expect(queue.popExpired(now: 30) == timer(1))
+    }
+
+    @Test("a timer that is set and cancelled again and again costs one entry")
+    func settingAndCancelling() {
+        var queue = DeadlineQueue<GroupTimer>()
+        for now in Int64(0)..<1000 {
+            queue.schedule(timer(1), at: now + 10_000)
+            queue.cancel(timer(1))
+        }
+        #expect(queue.entryCount == 1)
     }
 
     /// Against a plain dictionary, with any mix of operations.

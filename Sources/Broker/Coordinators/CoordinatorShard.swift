@@ -21,7 +21,7 @@ final class CoordinatorShard<Machine: CoordinatorStateMachine>: Sendable {
         var prepare: @Sendable (inout Machine, _ now: Int64, _ actions: inout [Machine.Action]) -> Void
         /// Carries out an effect, on whichever thread comes by. What it leads to is reported with `update`.
         var perform: @Sendable (Machine.Effect, MachineReference) -> Void
-        /// Timers have a thread of their own, so that no slow disk makes sessions expire late.
+        /// Timers have a thread of their own, so that changes of topics do not make sessions expire late.
         var timers: ControlThread
     }
 
@@ -121,6 +121,12 @@ final class CoordinatorShard<Machine: CoordinatorStateMachine>: Sendable {
     /// Reads the partition's log. On the control thread, like the changes of topics, so that none is missed between
     /// what `prepare` tells here and the next.
     func load() {
+        let end = leader.log.endOffset
+        guard leader.highWatermark >= end else {
+            // What is not durable yet must not be carried out as if it were.
+            if !leader.log.isClosed { broker.control.schedule(afterMilliseconds: 50) { [self] in load() } }
+            return
+        }
         var machine = role.makeMachine(leader)
         do {
             try CoordinatorLog(leader.log).replay(into: &machine)
@@ -135,12 +141,24 @@ final class CoordinatorShard<Machine: CoordinatorStateMachine>: Sendable {
                 "coordinator.records-skipped",
                 metadata: ["partition": "\(leader.log.name)", "key.version": "\(version)", "count": "\(count)"])
         }
+        install(machine, asOf: end)
+    }
+
+    private enum Installation {
+        case done
+        /// A thread still carries out what the machine before wanted; that must have happened before this one begins.
+        case busy
+        /// The log went on meanwhile.
+        case outdated
+    }
+
+    /// Puts a machine that was loaded up to `end` to work.
+    private func install(_ loaded: Machine, asOf end: Int64) {
         let now = now
-        let loaded = machine
-        let isBusy = state.withLock { state -> Bool in
-            guard !state.isStopped else { return false }
-            // What the machine before wanted of the world must have happened before this one begins.
-            guard !state.isDraining else { return true }
+        let outcome = state.withLock { state -> Installation in
+            guard !state.isStopped else { return .done }
+            guard !state.isDraining else { return .busy }
+            guard leader.log.endOffset == end else { return .outdated }
             state.machine = loaded
             // What the machine before wanted of the world is not this one's; its replies still go out.
             state.actions.removeAll { action in
@@ -152,12 +170,12 @@ final class CoordinatorShard<Machine: CoordinatorStateMachine>: Sendable {
             state.appends.removeAll()
             role.prepare(&state.machine, now, &state.actions)
             state.machine.finishLoading(now: now, into: &state.actions)
-            return false
+            return .done
         }
-        if isBusy {
-            broker.control.schedule(afterMilliseconds: 1) { [self] in load() }
-        } else {
-            drain()
+        switch outcome {
+        case .done: drain()
+        case .busy: broker.control.schedule(afterMilliseconds: 1) { [self] in install(loaded, asOf: end) }
+        case .outdated: load()
         }
     }
 

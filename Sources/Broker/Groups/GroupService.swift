@@ -11,7 +11,7 @@ typealias GroupShard = CoordinatorShard<GroupCoordinatorShard>
 package final class GroupService: Sendable {
     private unowned let broker: Broker
     let shards: CoordinatorTopic<GroupCoordinatorShard>
-    /// Group timers have a thread of their own, so that no slow disk makes sessions expire late.
+    /// Group timers have a thread of their own, so that changes of topics do not make sessions expire late.
     let timers = ControlThread(label: "martlet.group-timers")
 
     init(broker: Broker) {

@@ -10,6 +10,12 @@ enum AddPartitionsToTxnHandler: RequestHandler {
     typealias Response = AddPartitionsToTxnResponse
 
     static func handle(_ request: Request, _ context: RequestContext) -> HandlerOutcome<Response> {
+        let topics = request.v3AndBelowTopics + request.transactions.flatMap(\.topics)
+        let count = topics.reduce(0) { $0 + $1.partitions.count }
+        guard count <= TransactionLimits.partitions else {
+            context.connection.close(because: "\(count) partitions of transactions in one request")
+            return .later
+        }
         let ticket = context.laterReply(Response.self)
         if context.version < 4 {
             var transaction = Request.AddPartitionsToTxnTransaction()

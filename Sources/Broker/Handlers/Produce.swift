@@ -222,9 +222,9 @@ enum ProduceHandler {
                     return Refusal(
                         .transactionalIdAuthorizationFailed, "Transactional records need a transactional id.")
                 }
-                switch admission?.verdict(forOrdinal: leader.ordinal) {
+                switch admission?.verdict(of: append.header, forOrdinal: leader.ordinal) {
                 case .admitted(let offset): append.permission = .verified(at: offset)
-                case .refused(let code): return Refusal(code, "The records are not part of a transaction.")
+                case .refused(let code): return Refusal(code)
                 case nil: break  // It was open in the log; if that has changed the log refuses.
                 }
             }

@@ -9,6 +9,12 @@ enum WriteTxnMarkersHandler: RequestHandler {
     typealias Response = WriteTxnMarkersResponse
 
     static func handle(_ request: Request, _ context: RequestContext) -> HandlerOutcome<Response> {
+        let count = request.markers.reduce(0) { $0 + $1.topics.reduce(0) { $0 + $1.partitionIndexes.count } }
+        guard count <= TransactionLimits.partitions else {
+            context.connection.close(because: "\(count) ends of transactions in one request")
+            return .later
+        }
+        let coordinatorEpoch = context.broker.transactions.coordinatorEpoch
         let writes = request.markers.flatMap { marker in
             let end = TransactionEnd(
                 producerId: marker.producerId, producerEpoch: marker.producerEpoch,
@@ -23,7 +29,8 @@ enum WriteTxnMarkersHandler: RequestHandler {
         let gathering = Gathering<ErrorCode>(count: writes.count) { ticket.complete(response(to: request, $0)) }
         let writer = TransactionEndWriter(context.broker)
         for (index, (end, partition)) in writes.enumerated() {
-            guard end.producerId >= 0, end.producerEpoch >= 0 else {
+            // A coordinator of a later epoch there is not; its end would shut out the one there is.
+            guard end.producerId >= 0, end.producerEpoch >= 0, end.coordinatorEpoch <= coordinatorEpoch else {
                 gathering.add(.invalidRequest, at: index)
                 continue
             }

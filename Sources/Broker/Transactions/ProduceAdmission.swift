@@ -22,11 +22,11 @@ struct ProduceAdmission: Sendable {
         var logEnd: Int64
     }
 
-    private let transactionalId: String
+    private var transactionalId = ""
     private let version: Int16
     private var producer: TransactionalProducer?
     private var candidates: [Candidate] = []
-    /// By the partition's ordinal.
+    /// By the partition's ordinal. They hold for batches of `producer`, since for no other is asked.
     private var verdicts: [Int: Verdict] = [:]
 
     /// Looks through a request, at its batches' headers only; nil when there is nothing to ask. `cursor` stands behind
@@ -35,7 +35,6 @@ struct ProduceAdmission: Sendable {
         _ frame: UnsafeRawBufferPointer, _ bytes: RawSpan, from cursor: ByteCursor, transactionalId: Range<Int>,
         version: Int16, topics: TopicTable
     ) throws(ProtocolDecodingError) {
-        self.transactionalId = String(decoding: frame[transactionalId], as: UTF8.self)
         self.version = version
         let flexible = version >= ProduceRequest.firstFlexibleVersion
         var cursor = cursor
@@ -56,7 +55,8 @@ struct ProduceAdmission: Sendable {
             }
             if flexible { try cursor.skipTaggedFields(bytes) }
         }
-        if candidates.isEmpty && verdicts.isEmpty { return nil }
+        if candidates.isEmpty { return nil }
+        self.transactionalId = String(decoding: frame[transactionalId], as: UTF8.self)
     }
 
     private mutating func look(at records: Slice<UnsafeRawBufferPointer>, _ topic: Topic, _ number: Int32) {
@@ -84,10 +84,7 @@ struct ProduceAdmission: Sendable {
         _ broker: Broker, _ context: CoordinatorRequestContext,
         done: @escaping @Sendable (ProduceAdmission) -> Void
     ) {
-        guard let producer, !candidates.isEmpty else {
-            done(self)
-            return
-        }
+        guard let producer else { preconditionFailure("there is nothing to ask") }
         broker.transactions.admit(
             transactionalId, producer, candidates.map(\.partition),
             as: version >= 12 ? .implicitlyAdded : .verified, context
@@ -101,7 +98,13 @@ struct ProduceAdmission: Sendable {
         }
     }
 
-    func verdict(forOrdinal ordinal: Int) -> Verdict? { verdicts[ordinal] }
+    /// What was said of a batch; nil when it needed not be asked for.
+    func verdict(of header: RecordBatchHeader, forOrdinal ordinal: Int) -> Verdict? {
+        guard let verdict = verdicts[ordinal] else { return nil }
+        // One producer has a transactional id: whoever else writes in its name has no part in its transaction.
+        return header.producerId == producer?.id && header.producerEpoch == producer?.epoch
+            ? verdict : .refused(.invalidProducerIdMapping)
+    }
 
     /// What a producer makes of the coordinator's errors: those that pass are NOT_ENOUGH_REPLICAS, which it retries.
     private static func produceError(_ code: ErrorCode, _ version: Int16) -> ErrorCode {

@@ -14,7 +14,7 @@ struct TransactionEndWriter: Sendable {
         self.broker = broker
     }
 
-    /// Tells, on any thread, when the end is where the partition's durability wants it, or why it is not.
+    /// Tells, on any thread, when the end is on stable storage, or why it is not.
     func write(
         _ end: TransactionEnd, to partition: TransactionPartition, done: @escaping @Sendable (ErrorCode) -> Void
     ) {
@@ -24,10 +24,11 @@ struct TransactionEndWriter: Sendable {
             done(.unknownTopicOrPartition)
             return
         }
-        if partition.topic == InternalTopic.consumerOffsets {
-            writeToGroups(end, partition.partition, done)
-        } else {
-            append(end, to: leader, done)
+        switch partition.topic {
+        case InternalTopic.consumerOffsets: writeToGroups(end, partition.partition, done)
+        // The coordinator's own log, which it alone writes, has no transactions.
+        case InternalTopic.transactionState: done(.invalidTopicException)
+        default: append(end, to: leader, done)
         }
     }
 
@@ -64,7 +65,8 @@ struct TransactionEndWriter: Sendable {
         case .appended(let offset, _):
             let listener = DurabilityListener(done)
             let waiter = PartitionWaiter(offset: offset + 1, listener: listener, connection: 0, slot: 0, index: 0)
-            switch leader.wait(waiter) {
+            // Whatever the topic's durability: nobody writes it again once the coordinator believes that it is there.
+            switch leader.waitUntilDurable(waiter) {
             case .waiting: break
             case .reached: done(.none)
             case .failed: done(.kafkaStorageError)

@@ -8,8 +8,9 @@ typealias TransactionShard = CoordinatorShard<TransactionCoordinatorShard>
 
 /// The transactions: a shard of the coordinator for each partition of `__transaction_state`.
 package final class TransactionService: Sendable {
-    /// Between two attempts to write an end to a partition that could not take it.
-    private static let retryMilliseconds: Int64 = 100
+    /// Between two attempts to write an end to a partition that could not take it; doubled each time.
+    private static let firstRetryMilliseconds: Int64 = 100
+    private static let longestRetryMilliseconds: Int64 = 10_000
 
     private unowned let broker: Broker
     let shards: CoordinatorTopic<TransactionCoordinatorShard>
@@ -51,6 +52,9 @@ package final class TransactionService: Sendable {
             "transaction.remove.expired.transaction.cleanup.interval.ms")
         return configuration
     }
+
+    /// The latest epoch of a coordinator here.
+    var coordinatorEpoch: Int32 { shards.all.map(\.leader.leaderEpoch).max() ?? 0 }
 
     // MARK: Admission
 
@@ -108,9 +112,11 @@ package final class TransactionService: Sendable {
                 machine.update { $0.markersWritten(markers.ticket, now: $1, into: &$2) }
                 return
             }
-            timers.schedule(afterMilliseconds: Self.retryMilliseconds) {
+            let delay = min(Self.firstRetryMilliseconds << min(markers.attempts, 16), Self.longestRetryMilliseconds)
+            timers.schedule(afterMilliseconds: delay) {
                 var rest = markers
                 rest.partitions = failed.map(\.0)
+                rest.attempts += 1
                 machine.perform(again: .writeMarkers(rest))
             }
         }
@@ -128,7 +134,7 @@ package final class TransactionService: Sendable {
         case .none, .unknownTopicOrPartition:
             // A topic that is gone has no transaction to end.
             return true
-        case .invalidProducerEpoch, .transactionCoordinatorFenced:
+        case .invalidProducerEpoch:
             // The partition has seen a later life of the producer, which began only after this transaction had ended.
             broker.logger.warning(
                 "transactions.marker-refused",
@@ -138,8 +144,8 @@ package final class TransactionService: Sendable {
                 ])
             return true
         default:
-            broker.logger.debug(
-                "transactions.marker-delayed",
+            broker.logger.log(
+                level: code == .coordinatorLoadInProgress ? .debug : .warning, "transactions.marker-delayed",
                 metadata: ["partition": "\(partition.topic)-\(partition.partition)", "error": "\(code)"])
             return false
         }

@@ -25,7 +25,15 @@ extension Administrator {
             if let id, try await isOpen(candidate, in: id) { continue }
             hanging.append(HangingTransaction(producer: candidate, transactionalId: id))
         }
-        return hanging
+        guard !hanging.isEmpty else { return [] }
+        // What has ended since the first look does not hang.
+        let still = try await producers(of: Set(hanging.map(\.producer.partition)))
+        return hanging.filter { found in
+            still.contains {
+                ($0.partition, $0.producerId, $0.transactionStart)
+                    == (found.producer.partition, found.producer.producerId, found.producer.transactionStart)
+            }
+        }
     }
 
     /// Whether the coordinator knows of what a producer has open in a partition, and so will end it.

@@ -35,6 +35,8 @@ package struct PartitionProducer: Sendable, Equatable {
 }
 
 extension Administrator {
+    private static let openStates = ["Ongoing", "PrepareCommit", "PrepareAbort"]
+
     /// The transactional ids that the cluster knows, by id.
     ///
     /// - Parameters:
@@ -46,7 +48,8 @@ extension Administrator {
     ) async throws(ClientError) -> [ListedTransaction] {
         try await cluster.refreshMetadata(of: [])
         var request = ListTransactionsRequest()
-        request.stateFilters = states
+        // Brokers keep the start of transactions that are complete.
+        request.stateFilters = minimumDuration != nil && states.isEmpty ? Self.openStates : states
         request.producerIdFilters = producerIds
         request.durationFilter = minimumDuration ?? -1
         var found: [ListedTransaction] = []
@@ -80,7 +83,7 @@ extension Administrator {
         return DescribedTransaction(
             transactionalId: id, state: state.transactionState, producerId: state.producerId,
             producerEpoch: state.producerEpoch, timeoutMilliseconds: state.transactionTimeoutMs,
-            startTime: state.transactionStartTimeMs < 0 ? nil : state.transactionStartTimeMs,
+            startTime: Self.openStates.contains(state.transactionState) ? state.transactionStartTimeMs : nil,
             partitions: state.topics.flatMap { topic in
                 topic.partitions.map { TopicPartition(topic.topic, $0) }
             })
