@@ -102,6 +102,40 @@ import Testing
         try harness.append("again", to: 0)
     }
 
+    /// However records and memory relate, one that is not refused as too large finds room in the end.
+    @Test(arguments: [1024, 1500, 4096, 5000, 70_000]) func memoryIsNeverStuck(bufferMemory: Int) throws {
+        var configuration = configuration()
+        configuration.bufferMemory = bufferMemory
+        var harness = try warm(configuration)
+        var generator = SplitMixGenerator(state: 5)
+        let largest = bufferMemory * 3 / 4
+        for index in 0..<300 {
+            let length = Int.random(in: 0..<largest, using: &generator)
+            let code = refusal(of: "\(index)", to: index % 3, length: length, &harness)
+            if code == .bufferFull {
+                let isSettled = try harness.settle()
+                #expect(isSettled)
+                let again = refusal(of: "\(index)", to: index % 3, length: length, &harness)
+                #expect(again == nil)
+            }
+            let buffered = harness.core.bufferedBytes
+            #expect(buffered <= bufferMemory)
+        }
+        #expect(try harness.settle())
+        #expect(harness.core.counts.failed == 0)
+    }
+
+    private func refusal(
+        of value: String, to partition: Int, length: Int, _ harness: inout ProducerHarness
+    ) -> ClientError.Code? {
+        do throws(ClientError) {
+            try harness.append(value, to: partition, length: length)
+            return nil
+        } catch {
+            return error.code
+        }
+    }
+
     @Test func whatIsTooLargeOrNowhereIsRefused() throws {
         var configuration = configuration()
         configuration.maximumRequestSize = 2000

@@ -15,7 +15,8 @@ extension ProducerCore {
         if let refusal { throw refusal }
         if transaction != nil { try transaction!.checkOpen() }
         let bound = record.lengthBound
-        let limit = min(configuration.maximumRequestSize, configuration.bufferMemory / 2)
+        // A batch's memory is a power of two, so that half of all always has room for one.
+        let limit = min(configuration.maximumRequestSize, configuration.bufferMemory / 2 - RecordBatchHeader.byteCount)
         guard bound <= limit else {
             throw ClientError(
                 .recordTooLarge, "a record of \(bound) bytes, where \(limit) is the limit",
@@ -119,7 +120,8 @@ extension ProducerCore {
     ) throws(ClientError) -> Appended {
         let needed = RecordBatchHeader.byteCount + bound
         let usual = min(partitions[slot].lastBatchBytes, configuration.batchSize)
-        let capacity = max(needed, usual).nextPowerOfTwo
+        var capacity = max(needed, usual).nextPowerOfTwo
+        if bufferedBytes + capacity > configuration.bufferMemory { capacity = needed.nextPowerOfTwo }
         try charge(capacity)
         let batch = ProducerBatch(
             slot: slot,
