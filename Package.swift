@@ -9,7 +9,8 @@ let package = Package(
     name: "martlet",
     platforms: [.macOS(.v26)],
     products: [
-        .executable(name: "martlet", targets: ["martlet"])
+        .executable(name: "martlet", targets: ["martlet"]),
+        .library(name: "MartletClient", targets: ["MartletClient"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
@@ -76,6 +77,7 @@ let package = Package(
                 "KafkaProtocol", "RecordFormat",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: swiftSettings),
         .executableTarget(
@@ -150,6 +152,10 @@ let package = Package(
                 "KafkaProtocol", "RecordFormat",
             ],
             path: "Benchmarks/Micro", swiftSettings: swiftSettings),
+        // The client beside librdkafka; see `scripts/benchmark-client`.
+        .executableTarget(
+            name: "ClientBenchmarks", dependencies: ["MartletClient"], path: "Benchmarks/Client",
+            exclude: ["librdkafka.c"], swiftSettings: swiftSettings),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -15,7 +15,7 @@ extension CompressionCodec: ExpressibleByArgument {
     public var defaultValueDescription: String { name }
 }
 
-extension ProducerOptions.Acknowledgements: ExpressibleByArgument {
+extension ProducerConfiguration.Acknowledgements: ExpressibleByArgument {
     /// Reads Kafka's values of `acks`.
     public init?(argument: String) {
         switch argument {
