@@ -175,7 +175,8 @@ def values(client, bootstrap, topic, partitions, committed=True):
 def _confluent_read(bootstrap, topic, partition, level, limit):
     consumer = confluent_kafka.Consumer(
         {"bootstrap.servers": bootstrap, "group.id": "reader", "enable.auto.commit": False,
-         "isolation.level": level, "enable.partition.eof": True, "auto.offset.reset": "error", **PATIENCE})
+         "isolation.level": level, "enable.partition.eof": True, "fetch.wait.max.ms": 10,
+         "auto.offset.reset": "error", **PATIENCE})
     consumer.assign([confluent_kafka.TopicPartition(topic, partition, confluent_kafka.OFFSET_BEGINNING)])
     found = []
     end = time.monotonic() + limit
