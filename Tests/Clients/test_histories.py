@@ -94,9 +94,18 @@ class TransactionalProducer(Producer):
 
     def begin(self):
         self.configuration = {"transactional.id": self.process}
-        super().begin()
-        self.retried(self.producer.init_transactions)
         self.outcomes = collections.Counter()
+        self.sent = 0
+        self.name, self.lives = self.process, 0
+        self.begin_session()
+
+    def begin_session(self):
+        self.lives += 1
+        self.process = f"{self.name}.{self.lives}"
+        sent = self.sent
+        super().begin()
+        self.sent = sent
+        self.retried(self.producer.init_transactions)
 
     def once(self):
         transaction = next(self.transactions)
@@ -111,7 +120,15 @@ class TransactionalProducer(Producer):
         is_commit = self.chance.random() < 0.6
         outcome = "committed" if is_commit else "aborted"
         end = self.recorder.ask("transaction-end", self.process, transaction=transaction)
-        self.retried(self.producer.commit_transaction if is_commit else self.producer.abort_transaction)
+        try:
+            self.retried(self.producer.commit_transaction if is_commit else self.producer.abort_transaction)
+        except confluent_kafka.KafkaException as error:
+            # A kill may take the request that would have begun the transaction; librdkafka does not repeat it before
+            # it aborts, and takes the refusal for fatal. Kafka refuses that too.
+            if is_commit or error.args[0].code() != KafkaError.INVALID_TXN_STATE:
+                raise
+            self.begin_session()
+            return
         self.recorder.answered(end, outcome)
         self.outcomes[outcome] += 1
 
