@@ -97,12 +97,16 @@ class TransactionalProducer(Producer):
         self.outcomes = collections.Counter()
         self.sent = 0
         self.name, self.lives = self.process, 0
+        self.producer = None
         self.begin_session()
 
     def begin_session(self):
         self.lives += 1
         self.process = f"{self.name}.{self.lives}"
         sent = self.sent
+        if self.producer is not None:
+            self.producer.purge()
+            self.producer.flush(1)
         super().begin()
         self.sent = sent
         self.retried(self.producer.init_transactions)
@@ -120,6 +124,7 @@ class TransactionalProducer(Producer):
         is_commit = self.chance.random() < 0.6
         outcome = "committed" if is_commit else "aborted"
         end = self.recorder.ask("transaction-end", self.process, transaction=transaction)
+        is_lost = False
         try:
             self.retried(self.producer.commit_transaction if is_commit else self.producer.abort_transaction)
         except confluent_kafka.KafkaException as error:
@@ -127,6 +132,8 @@ class TransactionalProducer(Producer):
             # it aborts, and takes the refusal for fatal. Kafka refuses that too.
             if is_commit or error.args[0].code() != KafkaError.INVALID_TXN_STATE:
                 raise
+            is_lost = True
+        if is_lost:
             self.begin_session()
             return
         self.recorder.answered(end, outcome)
