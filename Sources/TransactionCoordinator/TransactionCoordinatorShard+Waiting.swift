@@ -7,7 +7,7 @@ extension TransactionCoordinatorShard {
     /// the answer to what they added to it; an end that came first would miss the transaction that is then begun.
     func mustQueue(_ pending: PendingRequest) -> Bool {
         guard let producer = pending.request.producer, let id = pending.request.transactionalId else { return false }
-        return parked[id].contains { $0.request.producer == producer }
+        return parked[id].contains { $0.waitsFor == .completion && $0.request.producer == producer }
     }
 
     mutating func park(_ pending: PendingRequest, _ reason: Wait) {
