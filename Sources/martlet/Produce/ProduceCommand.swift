@@ -46,7 +46,7 @@ struct ProduceCommand: AsyncParsableCommand {
     var partition: Int32?
 
     @Option(name: .shortAndLong, help: "How batches are compressed.")
-    var compression: CompressionCodec = .none
+    var compression = CompressionName.none
 
     @Option(name: .shortAndLong, help: "Who must have a record: all in-sync replicas, 1 for the leader, 0 for nobody.")
     var acks: ProducerConfiguration.Acknowledgements = .all
@@ -112,7 +112,7 @@ struct ProduceCommand: AsyncParsableCommand {
         configuration.clientId = cluster.options.clientId
         configuration.acknowledgements = acks
         configuration.isIdempotent = acks == .all
-        configuration.compression = Compression(codec: compression)
+        configuration.compression = compression.compression
         configuration.linger = .milliseconds(linger)
         configuration.batchSize = batchSize
         // A batch of the size that was asked for must fit into a request.
