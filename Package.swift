@@ -89,6 +89,7 @@ let package = Package(
             ],
             swiftSettings: swiftSettings),
 
+        .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: swiftSettings),
         .testTarget(
             name: "KafkaProtocolTests", dependencies: ["KafkaProtocol"], exclude: ["Golden"],
             swiftSettings: swiftSettings),
@@ -102,11 +103,12 @@ let package = Package(
             name: "ClusterMetadataTests", dependencies: ["ClusterMetadata", "Configuration", "KafkaProtocol"],
             swiftSettings: swiftSettings),
         .testTarget(
-            name: "GroupCoordinatorTests", dependencies: ["CoordinatorCore", "GroupCoordinator", "KafkaProtocol"],
+            name: "GroupCoordinatorTests",
+            dependencies: ["CoordinatorCore", "GroupCoordinator", "KafkaProtocol", "TestSupport"],
             swiftSettings: swiftSettings),
         .testTarget(
             name: "TransactionCoordinatorTests",
-            dependencies: ["CoordinatorCore", "TransactionCoordinator", "KafkaProtocol"],
+            dependencies: ["CoordinatorCore", "TransactionCoordinator", "KafkaProtocol", "TestSupport"],
             swiftSettings: swiftSettings),
         .testTarget(
             name: "MartletClientTests",
@@ -140,7 +142,7 @@ let package = Package(
             dependencies: ["HistoryChecker", .product(name: "ArgumentParser", package: "swift-argument-parser")],
             path: "Tests/CheckHistory", swiftSettings: swiftSettings),
         .testTarget(
-            name: "HistoryCheckerTests", dependencies: ["HistoryChecker", "check-history"],
+            name: "HistoryCheckerTests", dependencies: ["HistoryChecker", "TestSupport", "check-history"],
             swiftSettings: swiftSettings),
 
         // Instructions and allocations of the hot paths; `scripts/benchmark-micro` holds them to their thresholds.

@@ -28,10 +28,6 @@ public struct Compression: Sendable, Hashable {
     /// Gzip at a level of 1 to 9; -1 leaves it to the library.
     public static func gzip(level: Int) -> Compression { Compression(.gzip, level) }
 
-    package init(codec: CompressionCodec, level: Int? = nil) {
-        self.init(codec, level)
-    }
-
     var isLevelValid: Bool {
         guard let level else { return true }
         return codec.levels?.contains(level) ?? false
