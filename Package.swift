@@ -10,6 +10,7 @@ let package = Package(
     platforms: [.macOS(.v26)],
     products: [
         .executable(name: "martlet", targets: ["martlet"]),
+        .library(name: "MartletClient", targets: ["MartletClient"]),
         .library(name: "MartletTesting", targets: ["MartletTesting"]),
     ],
     dependencies: [
@@ -77,6 +78,7 @@ let package = Package(
                 "KafkaProtocol", "RecordFormat",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: swiftSettings),
         .target(
@@ -97,6 +99,7 @@ let package = Package(
             ],
             swiftSettings: swiftSettings),
 
+        .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: swiftSettings),
         .testTarget(
             name: "KafkaProtocolTests", dependencies: ["KafkaProtocol"], exclude: ["Golden"],
             swiftSettings: swiftSettings),
@@ -110,11 +113,12 @@ let package = Package(
             name: "ClusterMetadataTests", dependencies: ["ClusterMetadata", "Configuration", "KafkaProtocol"],
             swiftSettings: swiftSettings),
         .testTarget(
-            name: "GroupCoordinatorTests", dependencies: ["CoordinatorCore", "GroupCoordinator", "KafkaProtocol"],
+            name: "GroupCoordinatorTests",
+            dependencies: ["CoordinatorCore", "GroupCoordinator", "KafkaProtocol", "TestSupport"],
             swiftSettings: swiftSettings),
         .testTarget(
             name: "TransactionCoordinatorTests",
-            dependencies: ["CoordinatorCore", "TransactionCoordinator", "KafkaProtocol"],
+            dependencies: ["CoordinatorCore", "TransactionCoordinator", "KafkaProtocol", "TestSupport"],
             swiftSettings: swiftSettings),
         .testTarget(
             name: "MartletClientTests",
@@ -152,7 +156,7 @@ let package = Package(
             dependencies: ["HistoryChecker", .product(name: "ArgumentParser", package: "swift-argument-parser")],
             path: "Tests/CheckHistory", swiftSettings: swiftSettings),
         .testTarget(
-            name: "HistoryCheckerTests", dependencies: ["HistoryChecker", "check-history"],
+            name: "HistoryCheckerTests", dependencies: ["HistoryChecker", "TestSupport", "check-history"],
             swiftSettings: swiftSettings),
 
         // Instructions and allocations of the hot paths; `scripts/benchmark-micro` holds them to their thresholds.
@@ -164,6 +168,10 @@ let package = Package(
                 "KafkaProtocol", "RecordFormat",
             ],
             path: "Benchmarks/Micro", swiftSettings: swiftSettings),
+        // The client beside librdkafka; see `scripts/benchmark-client`.
+        .executableTarget(
+            name: "ClientBenchmarks", dependencies: ["MartletClient"], path: "Benchmarks/Client",
+            exclude: ["librdkafka.c"], swiftSettings: swiftSettings),
     ],
     swiftLanguageModes: [.v6]
 )

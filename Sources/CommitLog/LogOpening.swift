@@ -361,6 +361,8 @@ struct LogRecovery {
     // MARK: The end
 
     private mutating func finish() throws(FileSystemError) -> RecoveredLog {
+        // A log that was closed cleanly is on the disk as it is, names too; that saves a sync for each log at a start.
+        let needsSync = !opening.wasCleanShutdown || segments.isEmpty
         if segments.isEmpty {
             segments = [try Segment(creating: opening.logStartOffset, in: path, fileSystem, now: opening.now)]
         }
@@ -411,7 +413,7 @@ struct LogRecovery {
                 segment.isDirty = false
             }
         }
-        try fileSystem.synchronizeDirectory(path)
+        if needsSync || !report.entries.isEmpty { try fileSystem.synchronizeDirectory(path) }
         return RecoveredLog(
             opening: opening, segments: segments, producers: producers, epochs: epochs,
             snapshotOffsets: snapshotOffsets, startOffset: startOffset, endOffset: endOffset,

@@ -1,56 +1,86 @@
 import KafkaProtocol
 
 /// What went wrong, whether trying again can help, and what to do next.
-package struct ClientError: Error, Sendable, CustomStringConvertible {
+public struct ClientError: Error, Sendable, CustomStringConvertible {
     /// The kind of the failure. More may come, so a switch over it needs a default.
-    package struct Code: Hashable, Sendable {
+    public struct Code: Hashable, Sendable, CustomStringConvertible {
         private let name: String
 
         /// The caller asked for something that cannot be.
-        package static let invalidArgument = Code(name: "invalidArgument")
+        public static let invalidArgument = Code(name: "invalidArgument")
         /// No connection could be made; nothing was sent.
-        package static let connectionFailed = Code(name: "connectionFailed")
+        public static let connectionFailed = Code(name: "connectionFailed")
         /// The connection ended before the reply; the request may have been carried out.
-        package static let connectionLost = Code(name: "connectionLost")
-        /// No reply in time; the request may have been carried out.
-        package static let timedOut = Code(name: "timedOut")
+        public static let connectionLost = Code(name: "connectionLost")
+        /// No reply in time, with all retries; the request may have been carried out.
+        public static let timedOut = Code(name: "timedOut")
         /// Broker and client have no version of the request in common.
-        package static let unsupportedVersion = Code(name: "unsupportedVersion")
+        public static let unsupportedVersion = Code(name: "unsupportedVersion")
         /// The peer sent what is not the Kafka protocol, or records that are damaged.
-        package static let malformedReply = Code(name: "malformedReply")
-        /// The broker answered with an error; see `protocolCode`.
-        package static let refused = Code(name: "refused")
-        /// The task was cancelled.
-        package static let cancelled = Code(name: "cancelled")
+        public static let malformedReply = Code(name: "malformedReply")
+        /// The broker answered with an error; see `brokerErrorCode`.
+        public static let refused = Code(name: "refused")
+        /// The task was cancelled. What it had asked for may happen nevertheless.
+        public static let cancelled = Code(name: "cancelled")
+        /// `buffer.memory` is full of records on their way.
+        public static let bufferFull = Code(name: "bufferFull")
+        /// A record is larger than `max.request.size` or `buffer.memory`.
+        public static let recordTooLarge = Code(name: "recordTooLarge")
+        /// The client was closed before.
+        public static let closed = Code(name: "closed")
+        /// Another producer with the same transactional id has taken over. This one cannot be used any more.
+        public static let fenced = Code(name: "fenced")
+        /// The transaction cannot be committed; it was or must be aborted, after which a new one may succeed.
+        public static let transactionAborted = Code(name: "transactionAborted")
+        /// The call does not fit to the state of the client, such as a transaction inside another.
+        public static let invalidState = Code(name: "invalidState")
+
+        /// The code's name, as it stands in the source.
+        public var description: String { name }
     }
 
-    package let code: Code
+    /// The kind of the failure.
+    public let code: Code
     /// One line, without a final stop.
-    package let message: String
+    public let message: String
     /// What the reader may do about it, where that is known.
-    package let nextStep: String?
+    public let nextStep: String?
     /// The protocol's error, when the broker answered with one.
     package let protocolCode: ErrorCode?
+    /// Whether the client that threw it cannot be used any more and must be closed.
+    public let isFatal: Bool
 
-    package init(_ code: Code, _ message: String, nextStep: String? = nil, protocolCode: ErrorCode? = nil) {
+    package init(
+        _ code: Code, _ message: String, nextStep: String? = nil, protocolCode: ErrorCode? = nil, isFatal: Bool = false
+    ) {
         self.code = code
         self.message = message
         self.nextStep = nextStep
         self.protocolCode = protocolCode
+        self.isFatal = isFatal
     }
 
+    /// The number of Kafka's error, when the broker answered with one.
+    public var brokerErrorCode: Int16? { protocolCode?.rawValue }
+
     /// Whether the same request may succeed later.
-    package var isRetriable: Bool {
-        switch code {
-        case .connectionFailed, .connectionLost, .timedOut: true
+    public var isRetriable: Bool {
+        if isFatal { return false }
+        return switch code {
+        case .connectionFailed, .connectionLost, .timedOut, .bufferFull, .transactionAborted: true
         case .refused: protocolCode?.isRetriable ?? false
         default: false
         }
     }
 
     /// `message; nextStep`, one line.
-    package var description: String {
+    public var description: String {
         nextStep.map { "\(message); \($0)" } ?? message
+    }
+
+    /// The same error of a client that cannot go on.
+    func fatal() -> ClientError {
+        ClientError(code, message, nextStep: nextStep, protocolCode: protocolCode, isFatal: true)
     }
 
     /// The broker's error about `subject` ("topic 'orders'"). The broker's own words stand before ours.

@@ -13,7 +13,7 @@ struct PendingRequest: Sendable {
 
 /// What a request may have to wait for.
 enum Wait: Sendable, Equatable {
-    /// The transaction before is decided and not complete.
+    /// The transaction before is decided and not complete, or an earlier request of the producer waits.
     case completion
     case producerId
 }

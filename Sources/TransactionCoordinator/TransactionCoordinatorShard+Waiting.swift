@@ -3,6 +3,13 @@ import KafkaProtocol
 
 /// Requests that cannot be answered yet.
 extension TransactionCoordinatorShard {
+    /// Whether an earlier request of the same producer waits. Clients send the end of a transaction without waiting for
+    /// the answer to what they added to it; an end that came first would miss the transaction that is then begun.
+    func mustQueue(_ pending: PendingRequest) -> Bool {
+        guard let producer = pending.request.producer, let id = pending.request.transactionalId else { return false }
+        return parked[id].contains { $0.waitsFor == .completion && $0.request.producer == producer }
+    }
+
     mutating func park(_ pending: PendingRequest, _ reason: Wait) {
         guard let id = pending.request.transactionalId else {
             preconditionFailure("a request without transactional id waits")

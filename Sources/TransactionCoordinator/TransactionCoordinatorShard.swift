@@ -63,7 +63,7 @@ package struct TransactionCoordinatorShard: CoordinatorStateMachine {
     }
 
     mutating func process(_ pending: PendingRequest) {
-        switch handle(pending) {
+        switch mustQueue(pending) ? .wait(.completion) : handle(pending) {
         case .answer(let response): effects.reply(pending.token, response)
         case .refuse(let code): refuse(pending, code)
         case .wait(let reason): park(pending, reason)

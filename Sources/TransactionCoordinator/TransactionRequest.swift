@@ -33,4 +33,14 @@ extension TransactionRequest {
         case .describe, .list: nil
         }
     }
+
+    /// Of requests that belong to a producer's transaction.
+    var producer: TransactionalProducer? {
+        switch self {
+        case .addPartitions(_, let producer, _, _), .verifyPartitions(_, let producer, _): producer
+        case .endTransaction(let request):
+            TransactionalProducer(id: request.producerId, epoch: request.producerEpoch)
+        case .initProducerId, .describe, .list: nil
+        }
+    }
 }

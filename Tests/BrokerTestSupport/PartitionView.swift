@@ -64,6 +64,29 @@ package struct PartitionView {
         return response.topics[0].partitions[0].offset
     }
 
+    /// What a group has committed for partition 0; its coordinator's topic is made if need be.
+    package func committedOffset(
+        of group: String, _ topic: String, stable: Bool = true
+    ) throws -> (offset: Int64, error: ErrorCode) {
+        let client = TransactionalClient(fixture, "reader", .one)
+        var find = FindCoordinatorRequest()
+        find.coordinatorKeys = [group]
+        _ = try client.ask(find, 4)
+        var asked = OffsetFetchRequest.OffsetFetchRequestGroup()
+        asked.groupId = group
+        var entry = OffsetFetchRequest.OffsetFetchRequestTopics()
+        entry.name = topic
+        entry.partitionIndexes = [0]
+        asked.topics = [entry]
+        var request = OffsetFetchRequest()
+        request.groups = [asked]
+        request.requireStable = stable
+        let answer = try client.ask(request, 8).groups[0]
+        if answer.errorCode != 0 { return (-1, ErrorCode(rawValue: answer.errorCode)) }
+        let partition = answer.topics[0].partitions[0]
+        return (partition.committedOffset, ErrorCode(rawValue: partition.errorCode))
+    }
+
     /// Filters as a client does: what aborted producers wrote goes, until their marker.
     private func take(
         _ data: FetchResponse.PartitionData, _ committedOnly: Bool, into result: inout Read

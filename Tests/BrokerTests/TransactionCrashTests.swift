@@ -44,26 +44,6 @@ import Testing
         return outcomes
     }
 
-    private func committedOffset(_ fixture: BrokerFixture) throws -> (offset: Int64, error: ErrorCode) {
-        let client = TransactionalClient(fixture, "reader", .one)
-        var find = FindCoordinatorRequest()
-        find.coordinatorKeys = ["g"]
-        _ = try client.ask(find, 4)
-        var request = OffsetFetchRequest()
-        var group = OffsetFetchRequest.OffsetFetchRequestGroup()
-        group.groupId = "g"
-        var topic = OffsetFetchRequest.OffsetFetchRequestTopics()
-        topic.name = "t"
-        topic.partitionIndexes = [0]
-        group.topics = [topic]
-        request.groups = [group]
-        request.requireStable = true
-        let answer = try client.ask(request, 8).groups[0]
-        if answer.errorCode != 0 { return (-1, ErrorCode(rawValue: answer.errorCode)) }
-        let partition = answer.topics[0].partitions[0]
-        return (partition.committedOffset, ErrorCode(rawValue: partition.errorCode))
-    }
-
     @Test(
         "no transaction is torn, forgotten or stuck, wherever the power fails",
         arguments: TransactionalClient.Version.allCases, [UInt64(1), 2, 3])
@@ -141,9 +121,9 @@ import Testing
             case .unknown: break
             }
         }
-        var offset = try committedOffset(fixture)
+        var offset = try PartitionView(fixture).committedOffset(of: "g", "t")
         fixture.run {
-            offset = (try? committedOffset(fixture)) ?? offset
+            offset = (try? PartitionView(fixture).committedOffset(of: "g", "t")) ?? offset
             return offset.error == .none
         }
         #expect(

@@ -238,21 +238,8 @@ import Testing
     func offsets(_ version: Version) throws {
         let fixture = try fixture(["offsets.topic.num.partitions": "1"])
         let client = try producer(fixture, version)
-        var find = FindCoordinatorRequest()
-        find.coordinatorKeys = ["g"]
-        #expect(try client.ask(find, 4).coordinators[0].errorCode == 0)
         func committed(stable: Bool) throws -> (offset: Int64, error: ErrorCode) {
-            var request = OffsetFetchRequest()
-            var group = OffsetFetchRequest.OffsetFetchRequestGroup()
-            group.groupId = "g"
-            var topic = OffsetFetchRequest.OffsetFetchRequestTopics()
-            topic.name = "t"
-            topic.partitionIndexes = [0]
-            group.topics = [topic]
-            request.groups = [group]
-            request.requireStable = stable
-            let answer = try client.ask(request, 8).groups[0].topics[0].partitions[0]
-            return (answer.committedOffset, ErrorCode(rawValue: answer.errorCode))
+            try PartitionView(fixture).committedOffset(of: "g", "t", stable: stable)
         }
         for commits in [true, false, true] {
             let before = try committed(stable: true)

@@ -1,4 +1,5 @@
 import CoordinatorCore
+import TestSupport
 import Testing
 
 @testable import GroupCoordinator

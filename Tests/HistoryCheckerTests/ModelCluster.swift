@@ -1,4 +1,5 @@
 import HistoryChecker
+import TestSupport
 
 /// A correct broker with its clients, whose every run makes a history without anomalies: transactions, lost answers,
 /// refused writes, rebalances, seeks, overlapping requests.

@@ -1,4 +1,5 @@
 import HistoryChecker
+import TestSupport
 
 /// What was put into a clean history, and what else it must bring about.
 struct Planted {

@@ -32,7 +32,7 @@ import Testing
         #expect(second == 1)
         #expect(correlator.complete(second) == nil)
         #expect(correlator.complete(first) == "first")
-        #expect(!correlator.isWaiting(first))
+        #expect(correlator.waiters == ["second"])
         #expect(correlator.complete(first) == nil)
         #expect(correlator.complete(second) == "second")
         #expect(correlator.count == 0)

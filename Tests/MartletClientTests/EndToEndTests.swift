@@ -1,45 +1,20 @@
-import Configuration
-import Foundation
 import KafkaProtocol
-import Logging
 import MartletClient
-import MartletServer
 import RecordFormat
 import Testing
 
 /// The client against a real node in this process, on a port of its own and in a folder of its own.
 @Suite struct EndToEndTests {
     private func withCluster(_ body: (Cluster) async throws -> Void) async throws {
-        let folder = FileManager.default.temporaryDirectory.appending(path: "martlet-client-\(UUID().uuidString)")
-        defer {
+        try await TestNode.with { node in
+            let cluster = Cluster(bootstrap: [await node.address])
             do {
-                try FileManager.default.removeItem(at: folder)
+                try await body(cluster)
             } catch {
                 Issue.record(error)
             }
+            await cluster.close()
         }
-        let configuration = try BrokerConfiguration(
-            propertiesText: nil,
-            overrides: [
-                "log.dirs=\(folder.path)", "listeners=PLAINTEXT://127.0.0.1:0", "offsets.topic.num.partitions=1",
-                "group.initial.rebalance.delay.ms=0",
-            ])
-        var logger = Logger(label: "test")
-        logger.logLevel = .error
-        let (ready, continuation) = AsyncStream<Int>.makeStream()
-        let node = try Node(configuration: configuration, logger: logger) { continuation.yield($0[0].port) }
-        let running = Task { try await node.run() }
-        var ports = ready.makeAsyncIterator()
-        let port = try #require(await ports.next())
-        let cluster = Cluster(bootstrap: [BrokerAddress(host: "127.0.0.1", port: port)])
-        do {
-            try await body(cluster)
-        } catch {
-            Issue.record(error)
-        }
-        await cluster.close()
-        running.cancel()
-        try await running.value
     }
 
     private func records(_ topic: String, _ count: Int) -> [ProducerRecord] {
@@ -65,14 +40,14 @@ import Testing
             let created = try await administrator.createTopic(
                 "t", partitions: 3, replicationFactor: nil, configuration: [("retention.ms", "1000000")])
             #expect(created.partitionCount == 3)
-            var options = ProducerOptions()
-            options.batchBytes = 500
-            options.codec = .zstd
-            let producer = Producer(cluster: cluster, options: options)
-            try await producer.send(records("t", 1000))
-            await producer.flush()
-            #expect(await producer.report.acknowledged == 1000)
-            #expect(await producer.report.failed == 0)
+            var configuration = ProducerConfiguration(bootstrapServers: cluster.bootstrap)
+            configuration.batchSize = 500
+            configuration.compression = .zstd
+            let producer = try Producer(configuration: configuration)
+            for record in records("t", 1000) { try producer.enqueue(record) }
+            await producer.close()
+            #expect(producer.report.acknowledged == 1000)
+            #expect(producer.report.failed == 0)
 
             let partitions = (0..<3).map { TopicPartition("t", $0) }
             let ends = try await administrator.offsets(of: partitions, at: .latest)
@@ -89,12 +64,13 @@ import Testing
         try await withCluster { cluster in
             let administrator = Administrator(cluster: cluster)
             _ = try await administrator.createTopic("t", partitions: 2, replicationFactor: 1, configuration: [])
-            let producer = Producer(cluster: cluster)
+            let producer = try Producer(
+                cluster: cluster, configuration: ProducerConfiguration(bootstrapServers: cluster.bootstrap))
             var options = GroupOptions()
             options.resetPolicy = .earliest
             for round in 0..<2 {
-                try await producer.send(records("t", 50))
-                await producer.flush()
+                for record in records("t", 50) { try producer.enqueue(record) }
+                try await producer.flush()
                 let consumer = GroupConsumer(cluster: cluster, groupId: "g", topics: ["t"], options: options)
                 var count = 0
                 while count < 50 {
@@ -147,14 +123,20 @@ import Testing
         try await withCluster { cluster in
             _ = try await Administrator(cluster: cluster).createTopic(
                 "t", partitions: 1, replicationFactor: 1, configuration: [("max.message.bytes", "1000")])
-            let producer = Producer(cluster: cluster)
+            let producer = try Producer(
+                cluster: cluster, configuration: ProducerConfiguration(bootstrapServers: cluster.bootstrap))
+            var offsets: [Int64?] = []
             for length in [10, 5000, 20] {
-                try await producer.send([
-                    ProducerRecord(topic: "t", value: [UInt8](repeating: 0x61, count: length), timestamp: 1)
-                ])
-                await producer.flush()
+                do throws(ClientError) {
+                    let record = ProducerRecord(topic: "t", value: [UInt8](repeating: 0x61, count: length))
+                    offsets.append(try await producer.send(record).offset)
+                } catch {
+                    #expect(error.protocolCode == .messageTooLarge)
+                }
             }
-            let report = await producer.report
+            #expect(offsets == [0, 1])
+            await producer.close()
+            let report = producer.report
             #expect(report.acknowledged == 2)
             #expect(report.failed == 1)
             #expect(report.failure?.protocolCode == .messageTooLarge)

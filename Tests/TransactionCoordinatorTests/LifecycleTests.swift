@@ -1,5 +1,6 @@
 import CoordinatorCore
 import KafkaProtocol
+import TestSupport
 import Testing
 
 @testable import TransactionCoordinator

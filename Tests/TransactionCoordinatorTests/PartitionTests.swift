@@ -108,6 +108,18 @@ import Testing
         #expect(harness.shard.parked.transactionalIds.isEmpty)
     }
 
+    @Test("and its end keeps its place behind what waits", arguments: Client.allCases, [true, false])
+    func order(_ client: Client, commit: Bool) {
+        let (harness, producer) = prepared(client)
+        let add = harness.sendAdd("a", producer, [partition(4)], client)
+        let end = harness.sendEnd("a", producer, commit: commit, client)
+        #expect(harness.code(add) == nil && harness.code(end) == nil)
+        harness.completeMarkers()
+        #expect(harness.code(add) == ErrorCode.none && harness.code(end) == ErrorCode.none)
+        #expect(harness.metadata?.state == (commit ? .prepareCommit : .prepareAbort))
+        #expect(harness.metadata?.partitions == [partition(4)])
+    }
+
     @Test("but the request waits 500 ms only", arguments: Client.allCases)
     func waitsInVain(_ client: Client) {
         let (harness, producer) = prepared(client)

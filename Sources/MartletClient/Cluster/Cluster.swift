@@ -1,4 +1,5 @@
 import KafkaProtocol
+import NIOCore
 
 /// A client's connections to the brokers of a cluster, and what it knows of the cluster. Control plane: one hop a
 /// request is no cost here, and the records of a fetch or produce request share theirs.
@@ -136,6 +137,15 @@ package actor Cluster {
         return try result.get()
     }
 
+    /// A connection that the caller owns, on an event loop of its choice.
+    func ownConnection(to node: Int32, on loop: any EventLoop) async throws(ClientError) -> BrokerConnection {
+        if view.brokers[node] == nil { try await refreshMetadata(of: []) }
+        guard let address = view.brokers[node] else {
+            throw ClientError(.connectionFailed, "there is no broker \(node) in the cluster now")
+        }
+        return try await BrokerConnection.open(address, options: options, on: loop)
+    }
+
     // MARK: Metadata
 
     /// Asks for topics, nil for all; an empty list asks for the brokers alone. Topics are not made by asking.
@@ -233,7 +243,8 @@ package actor Cluster {
         }
     }
 
-    private func forget(_ route: Route, after error: ClientError) async {
+    /// After an error on `route`: the next request asks anew who it is.
+    func forget(_ route: Route, after error: ClientError) async {
         if let key = CoordinatorKey(route) {
             switch error.protocolCode {
             case .notCoordinator, .coordinatorNotAvailable, nil: coordinators[key] = nil

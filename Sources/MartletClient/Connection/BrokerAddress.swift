@@ -1,18 +1,21 @@
 /// Where a broker listens.
-package struct BrokerAddress: Hashable, Sendable, CustomStringConvertible {
-    package static let defaultPort = 9092
+public struct BrokerAddress: Hashable, Sendable, CustomStringConvertible {
+    /// 9092, Kafka's.
+    public static let defaultPort = 9092
 
-    package var host: String
+    /// A name or an address.
+    public var host: String
     /// 1 to 65,535.
-    package var port: Int
+    public var port: Int
 
-    package init(host: String, port: Int) {
+    /// The broker at `host` and `port`.
+    public init(host: String, port: Int) {
         self.host = host
         self.port = port
     }
 
     /// Reads `HOST`, `HOST:PORT` or `[IPv6]:PORT`. Throws `invalidArgument`.
-    package init(parsing text: String) throws(ClientError) {
+    public init(parsing text: String) throws(ClientError) {
         var host = Substring(text)
         var portText: Substring?
         if text.hasPrefix("["), let end = text.firstIndex(of: "]") {
@@ -39,7 +42,7 @@ package struct BrokerAddress: Hashable, Sendable, CustomStringConvertible {
     }
 
     /// Reads a comma-separated list, at least one address. Throws `invalidArgument`.
-    package static func list(_ text: String) throws(ClientError) -> [BrokerAddress] {
+    public static func list(_ text: String) throws(ClientError) -> [BrokerAddress] {
         var addresses: [BrokerAddress] = []
         for part in text.split(separator: ",", omittingEmptySubsequences: true) {
             let trimmed = part.drop { $0 == " " }.reversed().drop { $0 == " " }.reversed()
@@ -49,7 +52,8 @@ package struct BrokerAddress: Hashable, Sendable, CustomStringConvertible {
         return addresses
     }
 
-    package var description: String {
+    /// `HOST:PORT`, with brackets around an IPv6 address.
+    public var description: String {
         host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
     }
 }

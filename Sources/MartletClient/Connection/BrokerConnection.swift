@@ -5,9 +5,9 @@ import NIOPosix
 /// A connection to one broker whose versions are known. Any task may use it; requests are answered in order.
 package final class BrokerConnection: Sendable {
     package let address: BrokerAddress
-    private let channel: any Channel
+    let channel: any Channel
     private let options: ClientOptions
-    private let versions: ApiVersionTable
+    let versions: ApiVersionTable
 
     private init(address: BrokerAddress, channel: any Channel, options: ClientOptions, versions: ApiVersionTable) {
         self.address = address
@@ -18,11 +18,12 @@ package final class BrokerConnection: Sendable {
 
     /// Connects and asks for the broker's versions. Throws `connectionFailed`, or what the first request met.
     package static func open(
-        _ address: BrokerAddress, options: ClientOptions
+        _ address: BrokerAddress, options: ClientOptions,
+        on group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton
     ) async throws(ClientError) -> BrokerConnection {
         let channel: any Channel
         do {
-            channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+            channel = try await ClientBootstrap(group: group)
                 .connectTimeout(TimeAmount(options.connectTimeout))
                 .channelOption(.socketOption(.so_keepalive), value: 1)
                 .channelOption(.tcpOption(.tcp_nodelay), value: 1)

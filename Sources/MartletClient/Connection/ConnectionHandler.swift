@@ -2,10 +2,13 @@ import NIOCore
 
 /// A request on its way into a connection.
 struct OutboundRequest: Sendable {
+    /// Starts with the frame's length and header.
     var frame: ByteBuffer
+    /// What follows, sent from where it lies.
+    var rest: [ByteBuffer] = []
     let timeout: TimeAmount
     /// nil when the broker sends no reply (produce with acks=0).
-    let reply: ReplyPromise?
+    let reply: (any ReplyReceiver)?
 }
 
 /// Numbers the requests, gives each reply to its waiter and ends the connection when one is late.
@@ -14,9 +17,17 @@ final class ConnectionHandler: ChannelDuplexHandler {
     typealias OutboundIn = OutboundRequest
     typealias OutboundOut = ByteBuffer
 
+    private struct Waiter {
+        let reply: any ReplyReceiver
+        let deadline: NIODeadline
+        let timeout: TimeAmount
+    }
+
     private let address: BrokerAddress
-    private var correlator = RequestCorrelator<ReplyPromise>()
+    private var correlator = RequestCorrelator<Waiter>()
     private var failure: ClientError?
+    /// One timer for all requests, not later than the first of their deadlines.
+    private var timer: (due: NIODeadline, scheduled: Scheduled<Void>)?
 
     init(address: BrokerAddress) {
         self.address = address
@@ -26,25 +37,19 @@ final class ConnectionHandler: ChannelDuplexHandler {
         var request = unwrapOutboundIn(data)
         let id: Int32
         if let reply = request.reply {
-            id = correlator.register(reply)
-            let timeout = request.timeout
-            let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
-            let late = context.eventLoop.scheduleTask(in: timeout) {
-                let (handler, context) = bound.value
-                guard handler.correlator.isWaiting(id) else { return }
-                handler.end(
-                    context,
-                    ClientError(
-                        .timedOut,
-                        "\(handler.address) did not answer within \(timeout.nanoseconds / 1_000_000) ms",
-                        nextStep: "check the broker's load and its log"))
-            }
-            reply.onCompletion { late.cancel() }
+            let deadline = NIODeadline.now() + request.timeout
+            id = correlator.register(Waiter(reply: reply, deadline: deadline, timeout: request.timeout))
+            watch(context, until: deadline)
         } else {
             id = correlator.skip()
         }
         request.frame.setInteger(id, at: request.frame.readerIndex + RequestFrame.correlationIdPosition)
-        context.write(wrapOutboundOut(request.frame), promise: promise)
+        guard let last = request.rest.popLast() else {
+            return context.write(wrapOutboundOut(request.frame), promise: promise)
+        }
+        context.write(wrapOutboundOut(request.frame), promise: nil)
+        for part in request.rest { context.write(wrapOutboundOut(part), promise: nil) }
+        context.write(wrapOutboundOut(last), promise: promise)
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
@@ -55,7 +60,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
             end(context, ClientError(.malformedReply, "\(address) answered what was not asked"))
             return
         }
-        waiter.complete(.success(frame))
+        waiter.reply.complete(.success(frame))
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
@@ -67,8 +72,36 @@ final class ConnectionHandler: ChannelDuplexHandler {
             failure
             ?? ClientError(
                 .connectionLost, "\(address) ended the connection", nextStep: "see the broker's log for the reason")
-        for waiter in correlator.removeAll() { waiter.complete(.failure(error)) }
+        timer?.scheduled.cancel()
+        timer = nil
+        for waiter in correlator.removeAll() { waiter.reply.complete(.failure(error)) }
         context.fireChannelInactive()
+    }
+
+    private func watch(_ context: ChannelHandlerContext, until deadline: NIODeadline) {
+        if let timer, timer.due <= deadline { return }
+        timer?.scheduled.cancel()
+        let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
+        let scheduled = context.eventLoop.scheduleTask(deadline: deadline) {
+            let (handler, context) = bound.value
+            handler.timer = nil
+            handler.endIfLate(context)
+        }
+        timer = (deadline, scheduled)
+    }
+
+    private func endIfLate(_ context: ChannelHandlerContext) {
+        let now = NIODeadline.now()
+        let open = correlator.waiters.filter { !$0.reply.isOver }
+        if let late = open.first(where: { $0.deadline <= now }) {
+            end(
+                context,
+                ClientError(
+                    .timedOut, "\(address) did not answer within \(late.timeout.nanoseconds / 1_000_000) ms",
+                    nextStep: "check the broker's load and its log"))
+        } else if let next = open.map(\.deadline).min() {
+            watch(context, until: next)
+        }
     }
 
     private func end(_ context: ChannelHandlerContext, _ error: ClientError) {

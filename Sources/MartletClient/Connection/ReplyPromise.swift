@@ -1,12 +1,19 @@
 import NIOConcurrencyHelpers
 import NIOCore
 
+/// Who is told of the reply to a request, or why there is none. Called on the connection's event loop, once at least; the
+/// first call counts.
+protocol ReplyReceiver: AnyObject, Sendable {
+    func complete(_ result: Result<ByteBuffer, ClientError>)
+    /// Whether it has been told, or does not want to know any more.
+    var isOver: Bool { get }
+}
+
 /// The one reply to a request. The reply, the connection's end, a failed write and the task's cancellation may all
 /// report; the first counts.
-final class ReplyPromise: Sendable {
+final class ReplyPromise: ReplyReceiver {
     private struct State {
         var continuation: CheckedContinuation<Result<ByteBuffer, ClientError>, Never>?
-        var onCompletion: (@Sendable () -> Void)?
         /// What came before anybody waited.
         var early: Result<ByteBuffer, ClientError>?
         var isComplete = false
@@ -30,13 +37,7 @@ final class ReplyPromise: Sendable {
         }
     }
 
-    func onCompletion(_ body: @escaping @Sendable () -> Void) {
-        let isDone = state.withLockedValue { state in
-            if !state.isComplete { state.onCompletion = body }
-            return state.isComplete
-        }
-        if isDone { body() }
-    }
+    var isOver: Bool { state.withLockedValue { $0.isComplete } }
 
     func complete(_ result: Result<ByteBuffer, ClientError>) {
         let taken = state.withLockedValue { state in
@@ -45,11 +46,9 @@ final class ReplyPromise: Sendable {
                 state.isComplete = true
                 if state.continuation == nil { state.early = result }
                 state.continuation = nil
-                state.onCompletion = nil
             }
             return state
         }
-        taken.onCompletion?()
         taken.continuation?.resume(returning: result)
     }
 }

@@ -37,9 +37,8 @@ struct RequestCorrelator<Waiter> {
         return waiter
     }
 
-    func isWaiting(_ correlationId: Int32) -> Bool {
-        waiting[head...].contains { $0.correlationId == correlationId }
-    }
+    /// Those who wait, the oldest first.
+    var waiters: [Waiter] { waiting[head...].map(\.waiter) }
 
     /// All waiters, the oldest first, when the connection ends.
     mutating func removeAll() -> [Waiter] {

@@ -1,229 +1,194 @@
-import KafkaProtocol
-import RecordFormat
+import Logging
+import NIOCore
+import Synchronization
 
-/// Produces records: batches by partition, one request at a time for each of them, retries that keep
-/// the order.
-package actor Producer {
-    /// What became of the records so far.
-    package struct Report: Sendable {
-        package var acknowledged = 0
-        package var failed = 0
-        /// The first failure.
-        package var failure: ClientError?
+#if canImport(Glibc)
+    import Glibc
+#else
+    import Darwin
+#endif
+
+/// Produces records: in batches by partition, idempotent by default, retried until `deliveryTimeout` in an order that
+/// does not change. Any task or thread may use it.
+public final class Producer: Sendable {
+    let sender: ProducerSender
+    private let configuration: ProducerConfiguration
+    let ownsCluster: Bool
+    /// nil without a transactional id.
+    let coordinator: TransactionCoordinatorClient?
+    let isInTransaction = Mutex(false)
+
+    /// Connects when the first record comes. Throws `invalidArgument` when the configuration contradicts itself.
+    public convenience init(
+        configuration: ProducerConfiguration, logger: Logger = Logger(label: "martlet.producer")
+    ) throws(ClientError) {
+        if let fault = configuration.fault() { throw fault }
+        var options = ClientOptions()
+        options.clientId = configuration.clientId
+        options.connectTimeout = configuration.connectTimeout
+        options.requestTimeout = configuration.requestTimeout
+        options.operationTimeout = configuration.maximumBlock
+        options.backoff.initial = configuration.retryBackoff
+        options.backoff.maximum = configuration.maximumRetryBackoff
+        try self.init(
+            cluster: Cluster(bootstrap: configuration.bootstrapServers, options: options), ownsCluster: true,
+            configuration: configuration, logger: logger)
     }
 
-    private let cluster: Cluster
-    private let options: ProducerOptions
-    private var accumulator: RecordAccumulator
-    private var partitioner: Partitioner
-    private var generator = SystemRandomNumberGenerator()
-    private var sequences: ProducerSequences?
-    private var sending = 0
-    private var isFlushing = false
-    private var lingerTask: Task<Void, Never>?
-    private var waiters: [CheckedContinuation<Void, Never>] = []
-    package private(set) var report = Report()
-
-    package init(cluster: Cluster, options: ProducerOptions = ProducerOptions()) {
-        precondition(!options.isIdempotent || options.acknowledgements == .all)
-        self.cluster = cluster
-        self.options = options
-        accumulator = RecordAccumulator(options: options)
-        partitioner = Partitioner(stickyBytes: options.batchBytes)
+    /// A producer over connections that others use too.
+    package init(
+        cluster: Cluster, ownsCluster: Bool = false, configuration: ProducerConfiguration,
+        logger: Logger = Logger(label: "martlet.producer")
+    ) throws(ClientError) {
+        if let fault = configuration.fault() { throw fault }
+        self.configuration = configuration
+        self.ownsCluster = ownsCluster
+        coordinator = configuration.transactionalId.map {
+            TransactionCoordinatorClient(
+                cluster: cluster, transactionalId: $0, transactionTimeout: configuration.transactionTimeout,
+                timeout: configuration.maximumBlock, maximumVersion: configuration.maximumTransactionVersion)
+        }
+        sender = ProducerSender(
+            cluster: cluster, configuration: configuration, coordinator: coordinator, logger: logger)
     }
 
-    /// Takes records over, in order; waits while `bufferBytes` are on their way. Throws when a topic or partition
-    /// does not exist; what happens to a record later is in `report`.
-    package func send(_ records: [ProducerRecord]) async throws(ClientError) {
-        if options.isIdempotent && sequences == nil { try await initializeSequences() }
-        let now = ContinuousClock.now
-        var destination: Destination?
-        for record in records {
-            if destination?.topic.name != record.topic {
-                destination = Destination(topic: try await cluster.topic(record.topic))
+    deinit {
+        // Whoever forgets to close it loses what is not written yet, but no connection.
+        let sender = sender
+        sender.shared.withLock { $0.core.end(ClientError(.closed, "the producer was dropped before it was closed")) }
+        sender.loop.execute { sender.close() }
+    }
+
+    // MARK: Records
+
+    /// Puts a record into its batch and returns at once. Throws `bufferFull`, which is retriable, when `bufferMemory`
+    /// bytes are on their way; `waitForMemory` waits until there is room.
+    @discardableResult
+    public func enqueue(_ record: ProducerRecord) throws(ClientError) -> Delivery {
+        try record.key.withBytes { (key) throws(ClientError) in
+            try record.value.withBytes { (value) throws(ClientError) in
+                try enqueue(
+                    topic: record.topic, partition: record.partition, key: key, value: value, headers: record.headers,
+                    timestamp: record.timestamp)
             }
-            guard let destination else { preconditionFailure("just looked up") }
-            let partition = try choosePartition(record, destination)
-            let appended = accumulator.append(record, to: TopicPartition(record.topic, partition), now: now)
-            partitioner.didAppend(
-                appended.byteCount, topic: record.topic, partition: partition, available: destination.available,
-                using: &generator)
-            if appended.isFull {
-                sendReady()
-                while accumulator.bufferedBytes > options.bufferBytes { await changed() }
+        }
+    }
+
+    /// The same for bytes that the caller keeps: they are copied into the batch, and nothing is allocated for them.
+    @discardableResult
+    public func enqueue(
+        topic: String, partition: Int32? = nil, key: RawSpan? = nil, value: RawSpan, headers: [Header] = [],
+        timestamp: Int64? = nil
+    ) throws(ClientError) -> Delivery {
+        try value.withUnsafeBytes { (value) throws(ClientError) in
+            guard let key else {
+                return try enqueue(
+                    topic: topic, partition: partition, key: nil, value: value, headers: headers, timestamp: timestamp)
+            }
+            return try key.withUnsafeBytes { (key) throws(ClientError) in
+                try enqueue(
+                    topic: topic, partition: partition, key: key, value: value, headers: headers, timestamp: timestamp)
             }
         }
-        sendReady()
     }
 
-    /// Waits until every record is acknowledged or has failed.
-    package func flush() async {
-        isFlushing = true
-        defer { isFlushing = false }
-        sendReady()
-        while !accumulator.isEmpty { await changed() }
+    /// Sends a record and waits until it is acknowledged; waits for room before, up to `maximumBlock`. When the task is
+    /// cancelled it stops waiting and throws `cancelled`; the record may be written nevertheless.
+    @discardableResult
+    nonisolated(nonsending) public func send(_ record: ProducerRecord) async throws(ClientError) -> RecordMetadata {
+        try await enqueueWaiting(record).metadata
     }
 
-    /// A topic, with the partitions that have a leader; looked up once for a run of records.
-    private struct Destination {
-        let topic: ClusterView.Topic
-        let available: [Int32]
-
-        init(topic: ClusterView.Topic) {
-            self.topic = topic
-            available = topic.partitions.filter { $0.leader != nil }.map(\.index)
-        }
-    }
-
-    private func choosePartition(
-        _ record: ProducerRecord, _ destination: Destination
-    ) throws(ClientError) -> Int32 {
-        let count = destination.topic.partitions.count
-        guard let partition = record.partition else {
-            return partitioner.partition(
-                topic: record.topic, key: record.key, count: count, available: destination.available,
-                using: &generator)
-        }
-        guard partition >= 0, partition < count else {
-            throw ClientError(
-                .invalidArgument, "topic '\(record.topic)' has no partition \(partition)",
-                nextStep: "it has \(count), numbered from 0")
-        }
-        return partition
-    }
-
-    private func changed() async {
-        await withCheckedContinuation { waiters.append($0) }
-    }
-
-    private func initializeSequences() async throws(ClientError) {
-        var request = InitProducerIdRequest()
-        request.transactionalId = nil
-        request.transactionTimeoutMs = 60_000
-        let response = try await cluster.call(request, .any) { response in
-            ClientError.from(response.errorCode, "producer id")
-        }
-        if sequences == nil {
-            sequences = ProducerSequences(producerId: response.producerId, producerEpoch: response.producerEpoch)
-        }
-    }
-
-    // MARK: Sending
-
-    private func sendReady() {
-        for batch in accumulator.takeReady(now: ContinuousClock.now, isFlushing: isFlushing) {
-            Task { await self.deliver(batch) }
-        }
-        guard lingerTask == nil, let deadline = accumulator.nextDeadline else { return }
-        lingerTask = Task {
-            do {
-                try await Task.sleep(until: deadline, clock: .continuous)
-            } catch {
-                return
-            }
-            self.lingerIsOver()
-        }
-    }
-
-    private func lingerIsOver() {
-        lingerTask = nil
-        sendReady()
-    }
-
-    private func deliver(_ batch: RecordAccumulator.Batch) async {
-        do throws(ClientError) {
-            let bytes = try sealed(batch)
-            try await sendUntilAcknowledged(bytes, batch)
-            report.acknowledged += batch.recordCount
-        } catch {
-            report.failed += batch.recordCount
-            if report.failure == nil { report.failure = error }
-        }
-        accumulator.finish(batch)
-        let waiting = waiters
-        waiters = []
-        for waiter in waiting { waiter.resume() }
-        sendReady()
-    }
-
-    private func sealed(_ batch: RecordAccumulator.Batch) throws(ClientError) -> [UInt8] {
-        var builder = batch.builder
-        if let assigned = sequences?.assign(batch.partition, count: batch.recordCount) {
-            builder.header.producerId = assigned.producerId
-            builder.header.producerEpoch = assigned.producerEpoch
-            builder.header.baseSequence = assigned.baseSequence
-        }
-        do {
-            return try builder.build()
-        } catch {
-            throw ClientError(.invalidArgument, "cannot compress a batch with \(options.codec.name): \(error)")
-        }
-    }
-
-    /// The same bytes again and again: with a producer id the broker recognizes what it has already.
-    private func sendUntilAcknowledged(
-        _ bytes: [UInt8], _ batch: RecordAccumulator.Batch
-    ) async throws(ClientError) {
-        let deadline = batch.created + options.deliveryTimeout
-        var attempt = 1
-        var mayBeThere = false
+    /// Puts a record into its batch, waiting for room up to `maximumBlock`.
+    @discardableResult
+    nonisolated(nonsending) public func enqueueWaiting(_ record: ProducerRecord) async throws(ClientError) -> Delivery {
+        var deadline: ContinuousClock.Instant?
         while true {
             do throws(ClientError) {
-                return try await sendOnce(bytes, to: batch.partition)
+                return try enqueue(record)
             } catch {
-                if error.code != .refused && error.code != .connectionFailed { mayBeThere = true }
-                guard error.isRetriable, error.protocolCode != .corruptMessage else {
-                    // What the broker has certainly not written leaves no gap in the numbers.
-                    if !mayBeThere { sequences?.takeBack(batch.partition, count: batch.recordCount) }
-                    throw error
-                }
-                let pause = cluster.options.backoff.delay(after: attempt)
-                guard ContinuousClock.now + pause < deadline else { throw error }
-                do {
-                    try await Task.sleep(for: pause)
-                } catch {
-                    throw ClientError(.cancelled, "cancelled")
-                }
-                await refreshLeader(of: batch.partition)
-                attempt += 1
+                let now = ContinuousClock.now
+                deadline = deadline ?? now + configuration.maximumBlock
+                guard error.code == .bufferFull, now < deadline! else { throw error }
+                try await waitForMemory()
             }
         }
     }
 
-    private func refreshLeader(of partition: TopicPartition) async {
-        do throws(ClientError) {
-            try await cluster.refreshLeaders(of: [partition.topic])
-        } catch {
-            // The next attempt meets the same failure and reports it.
+    /// Waits until `enqueue` may find room again, after it has thrown `bufferFull`, but `maximumBlock` at most.
+    nonisolated(nonsending) public func waitForMemory() async throws(ClientError) {
+        let waiting = MemoryWait()
+        await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                waiting.start(continuation)
+                let mustWake = sender.shared.withLock { shared -> Bool in
+                    guard shared.core.isExhausted, shared.core.refusal == nil else {
+                        waiting.end()
+                        return false
+                    }
+                    shared.memoryWaiters.append(waiting)
+                    return shared.core.needsStep
+                }
+                if mustWake { sender.wake() }
+                waiting.limit(to: configuration.maximumBlock, on: sender.loop)
+            }
+        } onCancel: {
+            waiting.end()
+        }
+        if Task.isCancelled { throw ClientError(.cancelled, "cancelled") }
+    }
+
+    @inline(__always)
+    private func enqueue(
+        topic: String, partition: Int32?, key: UnsafeRawBufferPointer?, value: UnsafeRawBufferPointer?,
+        headers: [Header], timestamp: Int64?
+    ) throws(ClientError) -> Delivery {
+        let timestamp = timestamp ?? Self.wallClockMilliseconds()
+        let record = RecordFields(key: key, value: value, headers: headers, timestamp: timestamp)
+        let (result, mustWake) = sender.shared.withLock { shared in
+            let before = shared.core.needsStep
+            let result: Result<ProducerCore.Appended, ClientError>
+            do throws(ClientError) {
+                result = .success(
+                    try shared.core.append(
+                        topic: topic, partition: partition, record: record, clock: { ContinuousClock.now }))
+            } catch {
+                result = .failure(error)
+            }
+            // The first one that needs it wakes the loop.
+            return (result, shared.core.needsStep && !before)
+        }
+        if mustWake { sender.wake() }
+        let appended = try result.get()
+        return Delivery(completion: appended.completion, index: appended.index, timestamp: timestamp)
+    }
+
+    private static func wallClockMilliseconds() -> Int64 {
+        var time = timespec()
+        clock_gettime(CLOCK_REALTIME, &time)
+        return Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000
+    }
+
+    // MARK: For transactions
+
+    var transactionNumber: Int? {
+        withCore { core in
+            core.transaction.flatMap { $0.phase == .open ? $0.number : nil }
         }
     }
 
-    private func sendOnce(_ bytes: [UInt8], to partition: TopicPartition) async throws(ClientError) {
-        let connection = try await cluster.connection(.node(try await cluster.leader(of: partition)))
-        var data = ProduceRequest.PartitionProduceData()
-        data.index = partition.partition
-        data.records = bytes
-        var topic = ProduceRequest.TopicProduceData()
-        topic.name = partition.topic
-        topic.partitionData = [data]
-        var request = ProduceRequest()
-        request.acks = options.acknowledgements.rawValue
-        request.timeoutMs = Int32(clamping: cluster.options.requestTimeout.milliseconds)
-        request.topicData = [topic]
-        // From version 13 on topics go by id, which a recreated topic changes under a waiting batch.
-        guard options.acknowledgements != .none else {
-            return try await connection.sendWithoutReply(request, maximumVersion: 12)
-        }
-        let response = try await connection.send(
-            request, maximumVersion: 12, timeout: cluster.options.requestTimeout + .seconds(5))
-        guard let result = response.responses.first?.partitionResponses.first else {
-            throw ClientError(.malformedReply, "the broker's reply says nothing of \(partition)")
-        }
-        let code = ErrorCode(rawValue: result.errorCode)
-        if code == .duplicateSequenceNumber { return }
-        if code != .none {
-            let detail = result.recordErrors.first?.batchIndexErrorMessage ?? result.errorMessage
-            throw .refused(code, "\(partition)", message: detail)
-        }
+    func withCore<Value: Sendable, Failure: Error>(
+        _ body: (inout ProducerCore) throws(Failure) -> Value
+    ) throws(Failure) -> Value {
+        try sender.shared.withLock { (shared) throws(Failure) in try body(&shared.core) }
+    }
+
+    func wake() {
+        sender.wake()
+    }
+
+    /// Until no partitions are being added to the transaction: what comes after its end would open another.
+    func waitForControlRequests() async {
+        await sender.waitForControlRequests()
     }
 }

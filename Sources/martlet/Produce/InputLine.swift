@@ -13,7 +13,7 @@ struct InputLineReader {
     let topic: String
     let format: InputFormat
     let partition: Int32?
-    let headers: [RecordHeader]
+    let headers: [Header]
 
     /// `now` is the timestamp of records without one, in milliseconds since the epoch.
     func record(_ line: ArraySlice<UInt8>, number: Int, now: Int64) throws(CommandFailure) -> ProducerRecord {
@@ -49,13 +49,14 @@ struct InputLineReader {
         }
     }
 
-    private static func headers(_ text: ArraySlice<UInt8>, number: Int) throws(CommandFailure) -> [RecordHeader] {
-        var headers: [RecordHeader] = []
+    private static func headers(_ text: ArraySlice<UInt8>, number: Int) throws(CommandFailure) -> [Header] {
+        var headers: [Header] = []
         for part in text.split(separator: UInt8(ascii: ",")) {
             guard let equals = part.firstIndex(of: UInt8(ascii: "=")) else {
                 throw CommandFailure("line \(number): a header without '='; write name=value,…<TAB>record")
             }
-            headers.append(RecordHeader(key: Array(part[..<equals]), value: Array(part[(equals + 1)...])))
+            headers.append(
+                Header(key: String(decoding: part[..<equals], as: UTF8.self), value: Array(part[(equals + 1)...])))
         }
         return headers
     }

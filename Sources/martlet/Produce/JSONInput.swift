@@ -13,7 +13,7 @@ enum JSONInput {
     ]
 
     static func record(
-        _ line: ArraySlice<UInt8>, topic: String, partition: Int32?, headers: [RecordHeader], now: Int64
+        _ line: ArraySlice<UInt8>, topic: String, partition: Int32?, headers: [Header], now: Int64
     ) throws(CommandFailure) -> ProducerRecord {
         let parsed: Any
         do {
@@ -68,19 +68,22 @@ enum JSONInput {
     }
 
     /// Either `{"name":"value"}`, or a list of `{"key":…,"value":…}` for names that come twice.
-    private static func headers(_ value: Any?) throws(CommandFailure) -> [RecordHeader] {
+    private static func headers(_ value: Any?) throws(CommandFailure) -> [Header] {
         guard let value, !(value is NSNull) else { return [] }
         if let object = value as? [String: Any] {
             return try object.sorted { $0.key < $1.key }.map { name, _ throws(CommandFailure) in
-                RecordHeader(key: name, value: try bytes(name, object))
+                Header(key: name, value: try bytes(name, object))
             }
         }
         guard let list = value as? [[String: Any]] else {
             throw CommandFailure("'headers' is neither an object nor a list of objects")
         }
         return try list.map { entry throws(CommandFailure) in
-            guard let key = try bytes("key", entry) else { throw CommandFailure("a header without a key") }
-            return RecordHeader(key: key, value: try bytes("value", entry))
+            guard let bytes = try bytes("key", entry) else { throw CommandFailure("a header without a key") }
+            guard let key = String(validating: bytes, as: UTF8.self) else {
+                throw CommandFailure("a header's key is not UTF-8")
+            }
+            return Header(key: key, value: try self.bytes("value", entry))
         }
     }
 }

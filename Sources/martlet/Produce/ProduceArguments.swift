@@ -1,21 +1,22 @@
 import ArgumentParser
 import MartletClient
-import RecordFormat
 
-extension CompressionCodec: ExpressibleByArgument {
-    /// Reads Kafka's name of a codec.
-    public init?(argument: String) {
-        guard let codec = Self.allCases.first(where: { $0.name == argument }) else { return nil }
-        self = codec
+/// A codec by Kafka's name of it.
+enum CompressionName: String, CaseIterable, ExpressibleByArgument {
+    case none, gzip, snappy, lz4, zstd
+
+    var compression: Compression {
+        switch self {
+        case .none: .none
+        case .gzip: .gzip
+        case .snappy: .snappy
+        case .lz4: .lz4
+        case .zstd: .zstd
+        }
     }
-
-    /// What help lists.
-    public static var allValueStrings: [String] { allCases.map(\.name) }
-    /// What help shows as default.
-    public var defaultValueDescription: String { name }
 }
 
-extension ProducerOptions.Acknowledgements: ExpressibleByArgument {
+extension ProducerConfiguration.Acknowledgements: ExpressibleByArgument {
     /// Reads Kafka's values of `acks`.
     public init?(argument: String) {
         switch argument {

@@ -46,10 +46,10 @@ struct ProduceCommand: AsyncParsableCommand {
     var partition: Int32?
 
     @Option(name: .shortAndLong, help: "How batches are compressed.")
-    var compression: CompressionCodec = .none
+    var compression = CompressionName.none
 
     @Option(name: .shortAndLong, help: "Who must have a record: all in-sync replicas, 1 for the leader, 0 for nobody.")
-    var acks: ProducerOptions.Acknowledgements = .all
+    var acks: ProducerConfiguration.Acknowledgements = .all
 
     @Option(help: ArgumentHelp("How long a batch waits for more records, in milliseconds.", valueName: "ms"))
     var linger: Int = 5
@@ -75,16 +75,9 @@ struct ProduceCommand: AsyncParsableCommand {
         if file == nil && Terminal.inputIsTerminal && Terminal.errorIsTerminal {
             Terminal.note("Write records, one a line; Ctrl-D ends.")
         }
-        var options = ProducerOptions()
-        options.acknowledgements = acks
-        options.isIdempotent = acks == .all
-        options.codec = compression
-        options.linger = .milliseconds(linger)
-        options.batchBytes = batchSize
-        let producerOptions = options
         let command = self
         let report = try await Interruption.cancelling {
-            try await command.produce(input, producerOptions)
+            try await command.produce(input)
         }
         if let failure = report.failure {
             let total = report.failed + report.acknowledged
@@ -93,27 +86,45 @@ struct ProduceCommand: AsyncParsableCommand {
     }
 
     /// Ctrl-C ends the input; what was read before is written.
-    private func produce(_ input: InputReader, _ options: ProducerOptions) async throws -> Producer.Report {
+    private func produce(_ input: InputReader) async throws -> Producer.Report {
         try await connection.withCluster { cluster in
             // A wrong name is to be known before the first line is read.
             _ = try await cluster.topic(topic)
-            let producer = Producer(cluster: cluster, options: options)
+            let producer = try Producer(cluster: cluster, configuration: configuration(for: cluster))
             do {
                 try await produce(input, producer)
             } catch {
-                // What was read before the failure is written nevertheless.
-                await producer.flush()
+                await Self.finish(producer)
                 throw error
             }
-            await producer.flush()
-            return await producer.report
+            await Self.finish(producer)
+            return producer.report
         }
+    }
+
+    /// Writes what was read, even when the task is cancelled, which ended the input.
+    private static func finish(_ producer: Producer) async {
+        await Task { await producer.close() }.value
+    }
+
+    private func configuration(for cluster: Cluster) -> ProducerConfiguration {
+        var configuration = ProducerConfiguration(bootstrapServers: cluster.bootstrap)
+        configuration.clientId = cluster.options.clientId
+        configuration.acknowledgements = acks
+        configuration.isIdempotent = acks == .all
+        configuration.compression = compression.compression
+        configuration.linger = .milliseconds(linger)
+        configuration.batchSize = batchSize
+        // A batch of the size that was asked for must fit into a request.
+        configuration.maximumRequestSize = max(configuration.maximumRequestSize, 2 * batchSize)
+        configuration.bufferMemory = max(configuration.bufferMemory, 4 * batchSize)
+        return configuration
     }
 
     private func produce(_ input: InputReader, _ producer: Producer) async throws {
         let reader = InputLineReader(
             topic: topic, format: json ? .json : .text(keySeparator: keySeparator?.bytes, hasHeaders: headers),
-            partition: partition, headers: header.map { RecordHeader(key: $0.name, value: Array($0.value.utf8)) })
+            partition: partition, headers: header.map { Header(key: $0.name, value: Array($0.value.utf8)) })
         let progress = ProgressLine()
         var splitter = LineSplitter()
         var count = 0
@@ -130,17 +141,17 @@ struct ProduceCommand: AsyncParsableCommand {
                 }
             }
             count += records.count
-            try await producer.send(records)
+            for record in records { try await producer.enqueueWaiting(record) }
             if let failure { throw failure }
-            if let failure = await producer.report.failure, !failure.isRetriable { return }
+            if let failure = producer.report.failure, !failure.isRetriable { return }
             progress.update(count)
         }
         if let last = splitter.finish() {
             let now = Int64(Date().timeIntervalSince1970 * 1000)
-            try await producer.send([reader.record(last[...], number: count + 1, now: now)])
+            try await producer.enqueueWaiting(reader.record(last[...], number: count + 1, now: now))
             count += 1
         }
-        await producer.flush()
+        try await producer.flush()
         progress.finish(count)
     }
 }

@@ -43,4 +43,12 @@ struct TimeSpan: ExpressibleByArgument, Equatable {
         guard hasPart else { return nil }
         milliseconds = total
     }
+
+    /// For `--help`, in the largest unit that divides it.
+    var defaultValueDescription: String {
+        for (unit, letter) in [(3_600_000 as Int64, "H"), (60_000, "M")] where milliseconds % unit == 0 {
+            return "PT\(milliseconds / unit)\(letter)"
+        }
+        return "PT\(milliseconds / 1000)S"
+    }
 }

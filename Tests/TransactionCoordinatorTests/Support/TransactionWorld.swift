@@ -1,5 +1,6 @@
 import CoordinatorCore
 import KafkaProtocol
+import TestSupport
 
 @testable import TransactionCoordinator
 

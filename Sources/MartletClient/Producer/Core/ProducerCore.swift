@@ -1,0 +1,167 @@
+import KafkaProtocol
+
+/// All that a producer decides: which batch a record goes to, when it is sent and in which order, what a reply, an
+/// error or a lost connection means for it. A pure state machine: time and chance come from the caller; whoever drives
+/// it calls `step` after each event and carries out what that returns.
+struct ProducerCore: Sendable {
+    typealias Instant = ContinuousClock.Instant
+
+    struct Topic {
+        let name: String
+        /// A partition's place in `partitions`, by its number; empty while the topic is not known.
+        var slots: [Int] = []
+        var id = Uuid.zero
+        var sticky = StickyPartitioner()
+        var staged: StagedRecords?
+        /// Why its partitions are not known.
+        var failure: ClientError?
+
+        var isKnown: Bool { !slots.isEmpty }
+    }
+
+    struct Node {
+        enum State: Equatable {
+            case idle
+            case connecting
+            case connected
+        }
+        var state = State.idle
+        /// Counts the connections, so that an old one's end is not taken for the present one's.
+        var connection = 0
+        var inFlight = 0
+        var failures = 0
+        var retryAt: Instant?
+    }
+
+    enum IdentityState: Equatable {
+        case notNeeded
+        case missing
+        case requested
+        case known(ProducerIdentity)
+    }
+
+    struct Counts: Sendable {
+        var acknowledged = 0
+        var failed = 0
+        var firstFailure: ClientError?
+    }
+
+    let configuration: ProducerConfiguration
+    let backoff: Backoff
+    var generator: SplitMixGenerator
+    var topics: [Topic] = []
+    var topicIndexes: [String: Int] = [:]
+    var lastTopic: (name: String, index: Int)?
+    var partitions: [PartitionQueue] = []
+    /// Places of the partitions that have batches.
+    var listed: [Int] = []
+    var nodes: [Int32: Node] = [:]
+    var identity: IdentityState
+    var identityFailures = 0
+    var identityRetryAt: Instant?
+    var transaction: TransactionState?
+    /// Why nothing is taken any more.
+    var refusal: ClientError?
+    var bufferedBytes = 0
+    /// Somebody waits for memory: nothing lingers.
+    var isExhausted = false
+    /// Staged records are on their way into batches.
+    var isPlacing = false
+    /// `step` should be called although no event of the network makes that happen.
+    var needsStep = false
+    var plannedStep: Instant?
+    var nextStep: Instant?
+    var metadata = MetadataNeed()
+    var counts = Counts()
+    var actions = ProducerActions()
+
+    init(configuration: ProducerConfiguration, seed: UInt64) {
+        self.configuration = configuration
+        var backoff = Backoff()
+        backoff.initial = configuration.retryBackoff
+        backoff.maximum = configuration.maximumRetryBackoff
+        self.backoff = backoff
+        generator = SplitMixGenerator(state: seed)
+        identity = configuration.isIdempotent ? .missing : .notNeeded
+        if configuration.transactionalId != nil { transaction = TransactionState() }
+    }
+
+    var isIdempotent: Bool { identity != .notNeeded }
+    var isTransactional: Bool { transaction != nil }
+    var currentIdentity: ProducerIdentity? {
+        if case .known(let identity) = identity { identity } else { nil }
+    }
+
+    mutating func list(_ slot: Int) {
+        guard !partitions[slot].isListed else { return }
+        partitions[slot].isListed = true
+        listed.append(slot)
+    }
+
+    mutating func delay(after attempt: Int) -> Duration {
+        backoff.delay(after: max(attempt, 1), using: &generator)
+    }
+
+    /// Ends a batch: its memory is free, and whoever waits will know.
+    mutating func finish(_ batch: ProducerBatch, _ outcome: BatchCompletion.Outcome) {
+        guard batch.stage != .finished else { return }
+        batch.stage = .finished
+        bufferedBytes -= batch.charge
+        batch.release()
+        actions.freedMemory = true
+        // Who has given it up has counted it.
+        if !batch.isAbandoned { report(outcome, of: Int(batch.recordCount), to: batch.completion) }
+    }
+
+    mutating func report(_ outcome: BatchCompletion.Outcome, of count: Int, to completion: BatchCompletion) {
+        switch outcome {
+        case .acknowledged: counts.acknowledged += count
+        case .failed(let error):
+            counts.failed += count
+            if counts.firstFailure == nil { counts.firstFailure = error }
+        case .forwarded: break
+        }
+        actions.completions.append((completion, outcome))
+    }
+
+    /// All batches that are not finished, staged records included, to wait for.
+    var unfinished: [BatchCompletion] {
+        var completions = listed.flatMap { partitions[$0].all.map(\.completion) }
+        completions += topics.compactMap(\.staged?.completion)
+        return completions
+    }
+
+    /// Nothing lingers any more of what is there now.
+    mutating func closeOpenBatches() {
+        for slot in listed { partitions[slot].closeOpen() }
+        needsStep = true
+    }
+
+    /// Fails whatever is not finished, and all that comes.
+    mutating func end(_ error: ClientError) {
+        if refusal == nil { refusal = error }
+        for slot in listed {
+            for batch in partitions[slot].all {
+                let wasSent = batch.attempts > 0
+                if wasSent { partitions[slot].removeAssigned(batch) } else { partitions[slot].removeUnsent(batch) }
+                finish(batch, .failed(error))
+            }
+        }
+        for index in topics.indices { failStaged(index, error) }
+        actions.freedMemory = true
+        needsStep = true
+    }
+}
+
+/// A sequence of numbers from a seed (SplitMix64).
+struct SplitMixGenerator: RandomNumberGenerator, Sendable {
+    var state: UInt64
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var mixed = state
+        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
+        return mixed ^ (mixed >> 31)
+    }
+}

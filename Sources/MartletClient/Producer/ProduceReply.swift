@@ -1,0 +1,44 @@
+import KafkaProtocol
+import NIOCore
+
+/// A Produce request whose reply is awaited. It belongs to the connection's event loop.
+final class ProduceReply: ReplyReceiver, @unchecked Sendable {
+    private let request: BatchRequest
+    private let version: Int16
+    private let sender: ProducerSender
+    private(set) var isOver = false
+
+    init(request: BatchRequest, version: Int16, sender: ProducerSender) {
+        self.request = request
+        self.version = version
+        self.sender = sender
+    }
+
+    func complete(_ result: Result<ByteBuffer, ClientError>) {
+        guard !isOver else { return }
+        isOver = true
+        do throws(ClientError) {
+            let response = try RequestFrame.decode(try result.get(), replyTo: ProduceRequest.self, version: version)
+            sender.didReceive(.success(request.results(response)), for: request)
+        } catch {
+            sender.didReceive(.failure(error), for: request)
+        }
+    }
+}
+
+extension BatchRequest {
+    /// The reply's results in the order of the batches.
+    func results(_ response: ProduceResponse) -> [BatchResult?] {
+        batches.map { batch in
+            for topic in response.responses where topic.name == batch.completion.topic {
+                for answer in topic.partitionResponses where answer.index == batch.completion.partition {
+                    return BatchResult(
+                        errorCode: answer.errorCode, baseOffset: answer.baseOffset, appendTime: answer.logAppendTimeMs,
+                        logStartOffset: answer.logStartOffset,
+                        message: answer.recordErrors.first?.batchIndexErrorMessage ?? answer.errorMessage)
+                }
+            }
+            return nil
+        }
+    }
+}

@@ -1,0 +1,66 @@
+import KafkaProtocol
+import Testing
+
+@testable import MartletClient
+
+@Suite struct TransactionStateTests {
+    @Test func theCoordinatorLearnsOfPartitionsFirst() throws {
+        var state = TransactionState()
+        #expect(throws: ClientError.self) { try state.checkOpen() }
+        state.begin(.clientAdds)
+        try state.checkOpen()
+        #expect(!state.hasWork)
+        #expect([3, 1, 3].map { state.admits($0) } == [false, false, false])
+        #expect(state.takeWanted() == [1, 3])
+        #expect(!state.hasWork)
+        let early = state.admits(5)
+        #expect(!early)
+        // One request at a time.
+        #expect(state.takeWanted().isEmpty)
+        state.didAdd()
+        #expect(state.hasWork)
+        #expect([3, 1, 5].map { state.admits($0) } == [true, true, false])
+        #expect(state.takeWanted() == [5])
+    }
+
+    @Test func theBrokerAddsThemByItself() {
+        var state = TransactionState()
+        state.begin(.brokerAdds)
+        let admitted = state.admits(3)
+        #expect(admitted)
+        #expect(state.takeWanted().isEmpty)
+        #expect(!state.hasWork)
+        state.willSend()
+        #expect(state.hasWork)
+    }
+
+    @Test(arguments: [TransactionState.Version.clientAdds, .brokerAdds])
+    func afterAFailureNothingIsSent(version: TransactionState.Version) {
+        var state = TransactionState()
+        state.begin(version)
+        let isFirst = state.fail(ClientError(.timedOut, "late"))
+        #expect(isFirst)
+        #expect(state.failure?.code == .transactionAborted)
+        let isSecond = state.fail(ClientError(.timedOut, "later"))
+        #expect(!isSecond)
+        let admitted = state.admits(0)
+        #expect(!admitted)
+        #expect(throws: ClientError.self) { try state.checkOpen() }
+        state.abort()
+        state.finish()
+        // With version 2 the end itself brings the next epoch.
+        #expect(state.needsNewEpoch == (version == .clientAdds))
+    }
+
+    @Test func errorsMeanWhatTheyMeanToKafkasClient() {
+        let expected: [(ErrorCode, TransactionVerdict)] = [
+            (.concurrentTransactions, .retry), (.coordinatorLoadInProgress, .retry), (.notCoordinator, .retry),
+            (.coordinatorNotAvailable, .retry), (.unknownTopicOrPartition, .retry), (.requestTimedOut, .retry),
+            (.invalidProducerEpoch, .fenced), (.producerFenced, .fenced),
+            (.transactionAbortable, .abort), (.unknownProducerId, .abort), (.illegalGeneration, .abort),
+            (.unknownMemberId, .abort), (.fencedInstanceId, .abort), (.groupAuthorizationFailed, .abort),
+            (.invalidTxnState, .fatal), (.transactionalIdAuthorizationFailed, .fatal), (.unknownServerError, .fatal),
+        ]
+        for (code, verdict) in expected { #expect(TransactionVerdict(code) == verdict, "\(code)") }
+    }
+}

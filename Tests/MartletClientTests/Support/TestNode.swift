@@ -1,0 +1,111 @@
+import Configuration
+import Foundation
+import KafkaProtocol
+import Logging
+import MartletServer
+import RecordFormat
+import Testing
+
+@testable import MartletClient
+
+/// A real node in this process, on a port and in a folder of its own, which can be stopped and started again.
+actor TestNode {
+    private let folder: URL
+    private(set) var port = 0
+    private var running: Task<Void, any Error>?
+
+    private init() {
+        folder = FileManager.default.temporaryDirectory.appending(path: "martlet-client-\(UUID().uuidString)")
+    }
+
+    /// Runs `body` with a node; whatever it throws is an issue of the test.
+    static func with(_ body: (TestNode) async throws -> Void) async throws {
+        let node = TestNode()
+        try await node.start()
+        do {
+            try await body(node)
+        } catch {
+            Issue.record(error)
+        }
+        try await node.stop()
+        try await node.removeFolder()
+    }
+
+    func start() async throws {
+        let configuration = try BrokerConfiguration(
+            propertiesText: nil,
+            overrides: [
+                "log.dirs=\(folder.path)", "listeners=PLAINTEXT://127.0.0.1:\(port)",
+                "offsets.topic.num.partitions=1", "transaction.state.log.num.partitions=1",
+                "group.initial.rebalance.delay.ms=0",
+            ])
+        var logger = Logger(label: "test")
+        logger.logLevel = .error
+        let (ready, continuation) = AsyncStream<Int>.makeStream()
+        let node = try Node(configuration: configuration, logger: logger) { continuation.yield($0[0].port) }
+        running = Task { try await node.run() }
+        var ports = ready.makeAsyncIterator()
+        port = try #require(await ports.next())
+    }
+
+    func stop() async throws {
+        running?.cancel()
+        try await running?.value
+        running = nil
+    }
+
+    private func removeFolder() throws {
+        try FileManager.default.removeItem(at: folder)
+    }
+
+    var address: BrokerAddress { BrokerAddress(host: "127.0.0.1", port: port) }
+
+    /// A configuration with pauses that suit a test.
+    var producerConfiguration: ProducerConfiguration {
+        var configuration = ProducerConfiguration(bootstrapServers: [address])
+        configuration.retryBackoff = .milliseconds(10)
+        configuration.maximumRetryBackoff = .milliseconds(50)
+        return configuration
+    }
+
+    /// Runs `body` with a topic's values so far, by partition, as a reader of committed or of all records sees them.
+    func values(_ topic: String, committedOnly: Bool = false) async throws -> [[String]] {
+        let cluster = Cluster(bootstrap: [address])
+        let count = try await cluster.topic(topic).partitions.count
+        var options = ConsumerOptions()
+        options.readsCommittedOnly = committedOnly
+        options.maximumWait = .milliseconds(50)
+        let partitions = (0..<count).map { TopicPartition(topic, Int32($0)) }
+        let ends = try await Administrator(cluster: cluster).offsets(of: partitions, at: .latest)
+        let consumer = Consumer(cluster: cluster, options: options)
+        await consumer.assign(Dictionary(uniqueKeysWithValues: partitions.map { ($0, 0) }))
+        var values = [[String]](repeating: [], count: count)
+        var next = [Int64](repeating: 0, count: count)
+        while partitions.contains(where: { next[Int($0.partition)] < ends[$0]?.offset ?? 0 }) {
+            for fetched in try await consumer.poll() {
+                let index = Int(fetched.partition.partition)
+                next[index] = max(next[index], fetched.nextOffset)
+                try fetched.forEachRecord(with: RecordBatchReader()) { record in
+                    values[index].append(String(decoding: record.value!, as: UTF8.self))
+                    return true
+                }
+            }
+        }
+        await cluster.close()
+        return values
+    }
+
+    func createTopic(_ name: String, partitions: Int32, _ configuration: [(String, String)] = []) async throws {
+        let cluster = Cluster(bootstrap: [address])
+        _ = try await Administrator(cluster: cluster)
+            .createTopic(name, partitions: partitions, replicationFactor: 1, configuration: configuration)
+        await cluster.close()
+    }
+
+    func committedOffsets(of group: String) async throws -> [TopicPartition: Int64] {
+        let cluster = Cluster(bootstrap: [address])
+        let offsets = try await Administrator(cluster: cluster).committedOffsets(of: group)
+        await cluster.close()
+        return offsets.mapValues(\.offset)
+    }
+}
