@@ -38,11 +38,18 @@ class Client(threading.Thread):
         try:
             self.begin()
             while not self.stopping.is_set():
-                self.once()
+                try:
+                    self.once()
+                except confluent_kafka.KafkaException as error:
+                    if not self.starts_anew_after(error.args[0]):
+                        raise
                 self.rounds += 1
             self.end()
         except Exception as error:
             self.problem = f"{self.process}: {error!r}"
+
+    def starts_anew_after(self, error):
+        return False
 
     def finish(self):
         self.stopping.set()
@@ -58,8 +65,24 @@ class Producer(Client):
 
     def begin(self):
         self.sent = 0
+        self.name, self.lives = self.process, 0
+        self.begin_session()
+
+    def begin_session(self):
+        self.lives += 1
+        assert self.lives <= 2 * KILLS, "the client gives up more often than it is disturbed"
+        self.process = f"{self.name}.{self.lives}"
+        # One that has given up sends nothing any more; what it was not answered stays unknown.
         self.producer = confluent_kafka.Producer(
             {"bootstrap.servers": self.broker.bootstrap, "linger.ms": 1, **PATIENCE, **QUIET, **self.configuration})
+
+    def starts_anew_after(self, error):
+        # A kill makes librdkafka give up now and then: it aborts a transaction whose beginning the kill took, or sends
+        # records that may be in the log again in batches of another size. Kafka refuses both, too.
+        if not error.fatal() and error.code() not in (KafkaError._FATAL, KafkaError._STATE):
+            return False
+        self.begin_session()
+        return True
 
     def send(self, **fields):
         for _ in range(self.chance.randint(1, 6)):
@@ -74,10 +97,11 @@ class Producer(Client):
         def delivered(error, message):
             if not error:
                 self.recorder.answered(number, "acknowledged", offset=message.offset())
-            elif error.code() in (KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT):
-                self.recorder.answered(number, "unknown")  # Its transaction was aborted before it was delivered.
-            else:
+            elif error.code() == KafkaError._MSG_TIMED_OUT:
                 self.problem = f"{self.process}: {error}"
+            else:
+                # Its transaction was aborted before it was delivered, or the client has given up.
+                self.recorder.answered(number, "unknown")
         return delivered
 
     def once(self):
@@ -95,20 +119,10 @@ class TransactionalProducer(Producer):
     def begin(self):
         self.configuration = {"transactional.id": self.process}
         self.outcomes = collections.Counter()
-        self.sent = 0
-        self.name, self.lives = self.process, 0
-        self.producer = None
-        self.begin_session()
+        super().begin()
 
     def begin_session(self):
-        self.lives += 1
-        self.process = f"{self.name}.{self.lives}"
-        sent = self.sent
-        if self.producer is not None:
-            self.producer.purge()
-            self.producer.flush(1)
-        super().begin()
-        self.sent = sent
+        super().begin_session()
         self.retried(self.producer.init_transactions)
 
     def once(self):
@@ -124,18 +138,7 @@ class TransactionalProducer(Producer):
         is_commit = self.chance.random() < 0.6
         outcome = "committed" if is_commit else "aborted"
         end = self.recorder.ask("transaction-end", self.process, transaction=transaction)
-        is_lost = False
-        try:
-            self.retried(self.producer.commit_transaction if is_commit else self.producer.abort_transaction)
-        except confluent_kafka.KafkaException as error:
-            # A kill may take the request that would have begun the transaction; librdkafka does not repeat it before
-            # it aborts, and takes the refusal for fatal. Kafka refuses that too.
-            if is_commit or error.args[0].code() != KafkaError.INVALID_TXN_STATE:
-                raise
-            is_lost = True
-        if is_lost:
-            self.begin_session()
-            return
+        self.retried(self.producer.commit_transaction if is_commit else self.producer.abort_transaction)
         self.recorder.answered(end, outcome)
         self.outcomes[outcome] += 1
 
