@@ -1,0 +1,87 @@
+import KafkaProtocol
+import RecordFormat
+import Testing
+
+@testable import MartletClient
+
+/// Rare orders of events, each made by hand.
+@Suite struct ProducerFaultTests {
+    private func configuration() -> ProducerConfiguration {
+        var configuration = ProducerConfiguration(bootstrapServers: [BrokerAddress(host: "a", port: 1)])
+        configuration.retryBackoff = .milliseconds(100)
+        configuration.maximumRetryBackoff = .milliseconds(100)
+        return configuration
+    }
+
+    /// A producer that is connected and has sent one record to each partition.
+    private func warm(_ configuration: ProducerConfiguration) throws -> ProducerHarness {
+        var harness = ProducerHarness(seed: 1, configuration: configuration)
+        for partition in 0..<3 { try harness.append("warm\(partition)", to: partition) }
+        #expect(try harness.settle())
+        return harness
+    }
+
+    /// Has the core send a batch of these records to partition 0; its request stays open.
+    private func send(_ values: [String], _ harness: inout ProducerHarness) throws -> BatchRequest {
+        for value in values { try harness.append(value, to: 0) }
+        harness.core.closeOpenBatches()
+        let requests = step(&harness)
+        try #require(requests.count == 1 && requests[0].batches.count == 1)
+        return requests[0]
+    }
+
+    private func step(_ harness: inout ProducerHarness) -> [BatchRequest] {
+        let actions = harness.core.step(now: harness.now)
+        for (completion, outcome) in actions.completions { completion.complete(outcome) }
+        return actions.requests
+    }
+
+    private func answer(_ request: BatchRequest, _ code: ErrorCode, _ harness: inout ProducerHarness) {
+        harness.core.didReceive([BatchResult(errorCode: code.rawValue, baseOffset: 7)], for: request, now: harness.now)
+    }
+
+    private func isFailed(_ sent: ProducerHarness.Sent?) -> Bool {
+        if case .failure? = sent?.delivery.result { true } else { false }
+    }
+
+    /// The event loop may be writing the batch's header while the producer ends.
+    @Test func whatIsInFlightKeepsItsMemoryAtTheEnd() throws {
+        var harness = try warm(configuration())
+        let request = try send(["a"], &harness)
+        harness.core.end(ClientError(.closed, "closed"))
+        harness.core.end(ClientError(.closed, "closed again"))
+        #expect(step(&harness).isEmpty)
+        #expect(isFailed(harness.sent.last))
+        #expect(request.batches[0].byteCount > 0)
+        #expect(harness.core.bufferedBytes > 0)
+        harness.core.didLose(request, ClientError(.connectionLost, "lost"), now: harness.now)
+        _ = step(&harness)
+        #expect(harness.core.bufferedBytes == 0)
+        #expect(harness.core.unfinished.isEmpty)
+        #expect(harness.core.counts.failed == 1)
+    }
+
+    @Test func theHalvesOfABatchEndWithTheProducer() throws {
+        var harness = try warm(configuration())
+        let request = try send(["a", "b"], &harness)
+        _ = try #require(seal(request.batches[0]))
+        answer(request, .messageTooLarge, &harness)
+        #expect(harness.core.unfinished.count == 2)
+        harness.core.end(ClientError(.closed, "closed"))
+        try #require(harness.core.unfinished.isEmpty)
+        harness.now += .seconds(1000)
+        _ = step(&harness)
+        #expect(harness.core.counts.failed == 2)
+        #expect(harness.core.bufferedBytes == 0)
+    }
+
+    private func seal(_ batch: ProducerBatch) -> Bool? {
+        do {
+            try batch.seal(
+                compression: .none, isTransactional: false, compressor: Compressor(), scratch: ScratchBuffer())
+            return true
+        } catch {
+            return nil
+        }
+    }
+}
