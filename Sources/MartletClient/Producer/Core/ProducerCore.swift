@@ -154,6 +154,11 @@ struct ProducerCore: Sendable {
         return completions
     }
 
+    /// Every record is acknowledged or has failed, and nothing of it can be on its way any more.
+    var isIdle: Bool {
+        listed.allSatisfy { partitions[$0].isEmpty } && topics.allSatisfy { $0.staged == nil }
+    }
+
     /// Nothing lingers any more of what is there now.
     mutating func closeOpenBatches() {
         for slot in listed { partitions[slot].closeOpen() }

@@ -123,7 +123,13 @@ extension Producer {
             withCore { $0.transaction!.commit() }
             try await flush()
             await waitForControlRequests()
-            let failure = withCore { $0.refusal ?? $0.transaction!.failure }
+            let failure = withCore { core in
+                if !core.isIdle {
+                    core.failTransaction(
+                        ClientError(.transactionAborted, "records were on their way when it was to be committed"))
+                }
+                return core.refusal ?? core.transaction!.failure
+            }
             if let failure {
                 guard !failure.isFatal else { throw failure }
                 try await abort(coordinator)
