@@ -75,6 +75,42 @@ import Testing
         #expect(harness.core.bufferedBytes == 0)
     }
 
+    /// The log has forgotten the producer: it takes a batch although the one before was refused, which is not in it.
+    @Test func whatWasRefusedIsNotAcknowledgedWithALaterBatch() throws {
+        var harness = try warm(configuration())
+        let first = try send(["first"], &harness)
+        let second = try send(["second"], &harness)
+        answer(first, .notEnoughReplicas, &harness)
+        answer(second, .none, &harness)
+        let again = step(&harness)
+        #expect(harness.sent[3].delivery.result == nil)
+        #expect(try harness.sent[4].delivery.result?.get().offset == 7)
+        #expect(again.first?.batches.first === first.batches[0])
+        // Under another epoch, or the log would call it out of order.
+        #expect(first.batches[0].sequence == ProducerBatch.Sequence(producerId: 1, producerEpoch: 1, base: 0))
+    }
+
+    @Test func whatIsInDoubtIsInTheLogWhenALaterBatchIs() throws {
+        var harness = try warm(configuration())
+        let first = try send(["first"], &harness)
+        let second = try send(["second"], &harness)
+        answer(first, .requestTimedOut, &harness)
+        answer(second, .none, &harness)
+        _ = step(&harness)
+        #expect(try harness.sent[3].delivery.result?.get().offset == nil)
+        #expect(harness.sent[3].delivery.result != nil)
+    }
+
+    /// A topic that was made anew has a log that knows nobody.
+    @Test func anotherTopicIdMeansAnotherLog() throws {
+        var harness = try warm(configuration())
+        #expect(harness.core.partitions[0].isKnownToLog)
+        var answer = harness.metadata()
+        answer.topics[0].topicId = Uuid(high: 1, low: 2)
+        harness.core.didLearn(.success(answer), now: harness.now)
+        #expect(!harness.core.partitions[0].isKnownToLog)
+    }
+
     private func seal(_ batch: ProducerBatch) -> Bool? {
         do {
             try batch.seal(

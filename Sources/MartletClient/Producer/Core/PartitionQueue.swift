@@ -109,11 +109,15 @@ struct PartitionQueue {
     /// Nothing is left that could say whether those that are out of order are in the log, so that they are not.
     var isStuck: Bool { inFlightCount == 0 && !assigned.isEmpty && assigned.allSatisfy(\.isOutOfOrder) }
 
-    /// Those before `batch` that wait to be sent again. A log takes numbers only in order, so that they are in it when
-    /// `batch` is.
+    /// Those before `batch` that wait to be sent again.
     func waiting(before batch: ProducerBatch) -> [ProducerBatch] {
         guard batch.sequence != nil else { return [] }
         return assigned.prefix { $0 !== batch }.filter { $0.stage == .waitsForRetry }
+    }
+
+    /// The partition has another log than before.
+    mutating func didChangeLog() {
+        isKnownToLog = false
     }
 
     /// The broker has the batch.

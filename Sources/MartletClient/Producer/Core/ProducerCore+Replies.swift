@@ -62,10 +62,7 @@ extension ProducerCore {
         case .none, .duplicateSequenceNumber:
             // A duplicate older than the broker remembers has no offset that is known.
             partitions[batch.slot].confirm(batch)
-            for earlier in partitions[batch.slot].waiting(before: batch) {
-                partitions[batch.slot].removeAssigned(earlier)
-                finish(earlier, .acknowledged(baseOffset: -1, appendTime: result.appendTime))
-            }
+            acceptEarlier(than: batch, result)
             partitions[batch.slot].removeAssigned(batch)
             partitions[batch.slot].retryAt = nil
             let offset = code == .none ? result.baseOffset : -1
@@ -89,6 +86,22 @@ extension ProducerCore {
                 if code == .notLeaderOrFollower { partitions[batch.slot].leader = nil }
             }
             retry(batch, error, now)
+        }
+    }
+
+    /// A log takes numbers only in order: what is in doubt and comes before a batch that it has, it has too. That is
+    /// false when one before was refused for certain: then the log has forgotten the producer and takes any number.
+    private mutating func acceptEarlier(than batch: ProducerBatch, _ result: BatchResult) {
+        let slot = batch.slot
+        let earlier = partitions[slot].waiting(before: batch)
+        guard earlier.allSatisfy(\.isInDoubt) else {
+            partitions[slot].needsReset = true
+            if isTransactional { failForGap(slot) }
+            return
+        }
+        for batch in earlier {
+            partitions[slot].removeAssigned(batch)
+            finish(batch, .acknowledged(baseOffset: -1, appendTime: result.appendTime))
         }
     }
 
