@@ -111,6 +111,16 @@ import Testing
         #expect(!harness.core.partitions[0].isKnownToLog)
     }
 
+    @Test(arguments: [
+        (ErrorCode.notLeaderOrFollower, true), (.unknownTopicOrPartition, true), (.notEnoughReplicas, false),
+    ])
+    func someRefusalsLeaveItInDoubt(code: ErrorCode, isInDoubt: Bool) throws {
+        var harness = try warm(configuration())
+        let request = try send(["a"], &harness)
+        answer(request, code, &harness)
+        #expect(request.batches[0].isInDoubt == isInDoubt)
+    }
+
     private func seal(_ batch: ProducerBatch) -> Bool? {
         do {
             try batch.seal(

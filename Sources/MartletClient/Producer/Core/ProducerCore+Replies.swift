@@ -176,11 +176,12 @@ extension ProducerCore {
         }
     }
 
-    /// Whether a refusal leaves no doubt that the batch is not in the log.
+    /// Whether a refusal leaves no doubt that the batch is not in the log. Another leader and a missing partition do: with
+    /// `acks=all` a broker says so too when it ceases to lead while it waits for the followers.
     private static func meansNotWritten(_ code: ErrorCode) -> Bool {
         switch code {
-        case .notLeaderOrFollower, .unknownTopicOrPartition, .notEnoughReplicas, .corruptMessage, .fencedLeaderEpoch,
-            .unknownLeaderEpoch, .leaderNotAvailable, .concurrentTransactions:
+        case .notEnoughReplicas, .corruptMessage, .fencedLeaderEpoch, .unknownLeaderEpoch, .leaderNotAvailable,
+            .concurrentTransactions:
             true
         default: false
         }
