@@ -121,6 +121,31 @@ import Testing
         #expect(request.batches[0].isInDoubt == isInDoubt)
     }
 
+    /// The last batch was confirmed before the one ahead of it was given up: nothing would confirm anything later.
+    @Test func whatIsGivenUpAfterTheLastConfirmationStopsNothing() throws {
+        var harness = try warm(configuration())
+        let first = try send(["first"], &harness)
+        let second = try send(["second"], &harness)
+        answer(second, .none, &harness)
+        harness.now += harness.core.configuration.deliveryTimeout
+        _ = step(&harness)
+        #expect(isFailed(harness.sent[3]))
+        answer(first, .requestTimedOut, &harness)
+        #expect(harness.core.partitions[0].isUnresolved)
+        let third = try send(["third"], &harness)
+        #expect(third.batches[0].sequence?.base == 3)
+    }
+
+    @Test func aLateReplyTakesNoConfirmationBack() throws {
+        var harness = try warm(configuration())
+        let first = try send(["first"], &harness)
+        let second = try send(["second"], &harness)
+        answer(second, .none, &harness)
+        answer(first, .none, &harness)
+        harness.core.partitions[0].isUnresolved = true
+        #expect(!harness.core.partitions[0].isGapCertain)
+    }
+
     private func seal(_ batch: ProducerBatch) -> Bool? {
         do {
             try batch.seal(

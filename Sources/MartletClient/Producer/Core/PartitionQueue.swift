@@ -124,13 +124,21 @@ struct PartitionQueue {
     mutating func confirm(_ batch: ProducerBatch) {
         guard let sequence = batch.sequence else { return }
         isKnownToLog = true
-        confirmedSequence = RecordBatchHeader.sequence(sequence.base, advancedBy: batch.recordCount)
+        let confirmed = RecordBatchHeader.sequence(sequence.base, advancedBy: batch.recordCount)
+        // Replies of two connections may come in any order. Numbers go on with 0 after the largest.
+        let distance = (confirmed &- confirmedSequence) & .max
+        if distance < .max / 2 { confirmedSequence = confirmed }
         if isUnresolved, confirmedSequence == nextSequence { isUnresolved = false }
     }
 
     /// Whether a batch in doubt has turned out to be missing: nothing is on its way any more, and the last numbers were
     /// never confirmed.
     var isGapCertain: Bool { isUnresolved && assigned.isEmpty && confirmedSequence != nextSequence }
+
+    /// Nothing is in doubt any more when the last number is in the log: so are those before it.
+    mutating func resolve() {
+        if isUnresolved, assigned.isEmpty, confirmedSequence == nextSequence { isUnresolved = false }
+    }
 
     mutating func removeAssigned(_ batch: ProducerBatch) {
         assigned.removeAll { $0 === batch }

@@ -121,6 +121,7 @@ extension ProducerCore {
 
     /// Gives a partition new numbers when a gap in its old ones is certain (KIP-360).
     private mutating func settle(_ slot: Int) {
+        partitions[slot].resolve()
         if partitions[slot].isGapCertain {
             partitions[slot].needsReset = true
             if isTransactional, partitions[slot].identity == currentIdentity { failForGap(slot) }
