@@ -1,4 +1,5 @@
 import KafkaProtocol
+import Synchronization
 import Testing
 
 @testable import MartletClient
@@ -21,6 +22,42 @@ import Testing
         #expect(state.hasWork)
         #expect([3, 1, 5].map { state.admits($0) } == [true, true, false])
         #expect(state.takeWanted() == [5])
+    }
+
+    @Test func whatBelongsToOneTransactionGoesIntoNoOther() throws {
+        var state = TransactionState()
+        state.begin(.brokerAdds)
+        let first = state.number
+        try state.checkOpen(first)
+        state.commit()
+        #expect(throws: ClientError.self) { try state.checkOpen(first) }
+        state.finish()
+        state.begin(.brokerAdds)
+        try state.checkOpen()
+        try state.checkOpen(state.number)
+        let late = #expect(throws: ClientError.self) { try state.checkOpen(first) }
+        #expect(late?.code == .invalidState)
+    }
+
+    private final class Flag: Sendable {
+        let isOver = Atomic(false)
+    }
+
+    @Test(.timeLimit(.minutes(1))) func anEndWaitsForCallsThatAreNotOver() async {
+        let calls = PendingCalls()
+        await calls.wait()
+        calls.begin()
+        calls.begin()
+        let flag = Flag()
+        let waiting = Task {
+            await calls.wait()
+            return flag.isOver.load(ordering: .sequentiallyConsistent)
+        }
+        calls.end()
+        for _ in 0..<10 { await Task.yield() }
+        flag.isOver.store(true, ordering: .sequentiallyConsistent)
+        calls.end()
+        #expect(await waiting.value)
     }
 
     @Test func theBrokerAddsThemByItself() {

@@ -121,6 +121,7 @@ extension Producer {
         let coordinator = try requireCoordinator()
         if commit {
             withCore { $0.transaction!.commit() }
+            await offsetsInProgress.wait()
             try await flush()
             await waitForControlRequests()
             let failure = withCore { core in
@@ -149,6 +150,7 @@ extension Producer {
     private func abort(_ coordinator: TransactionCoordinatorClient) async throws(ClientError) {
         withCore { $0.abortTransaction() }
         wake()
+        await offsetsInProgress.wait()
         try await flush()
         await waitForControlRequests()
         try await end(coordinator, commit: false)
@@ -188,14 +190,18 @@ extension Producer {
     // MARK: Offsets
 
     func sendOffsets(
-        _ offsets: [TopicPartition: ConsumedOffset], for group: ConsumerGroupMetadata
+        _ offsets: [TopicPartition: ConsumedOffset], for group: ConsumerGroupMetadata, transaction number: Int
     ) async throws(ClientError) {
         let coordinator = try requireCoordinator()
         let (identity, version) = try withCore { (core) throws(ClientError) in
             if let refusal = core.refusal { throw refusal }
-            try core.transaction!.checkOpen()
+            try core.transaction!.checkOpen(number)
+            // Under the lock, so that an end that begins now waits for it.
+            if !offsets.isEmpty { offsetsInProgress.begin() }
             return (core.currentIdentity!, core.transaction!.version)
         }
+        guard !offsets.isEmpty else { return }
+        defer { offsetsInProgress.end() }
         do throws(ClientError) {
             try await endingIfFatal { () async throws(ClientError) in
                 if version == .clientAdds { try await coordinator.addOffsets(of: group, identity) }

@@ -48,8 +48,11 @@ struct TransactionState: Sendable {
         asked = []
     }
 
-    /// Throws when no record may be added now.
-    func checkOpen() throws(ClientError) {
+    /// Throws when nothing may be added now, to the transaction `wanted` or, when that is nil, to any.
+    func checkOpen(_ wanted: Int? = nil) throws(ClientError) {
+        if let wanted, phase != .open || wanted != number {
+            throw ClientError(.invalidState, "the transaction is over")
+        }
         guard phase == .open else {
             throw ClientError(.invalidState, "a transactional producer sends inside of withTransaction only")
         }
