@@ -13,7 +13,8 @@ import Testing
         #expect(!state.hasWork)
         #expect([3, 1, 3].map { state.admits($0) } == [false, false, false])
         #expect(state.takeWanted() == [1, 3])
-        #expect(!state.hasWork)
+        // Before the answer, which may get lost.
+        #expect(state.hasWork)
         let early = state.admits(5)
         #expect(!early)
         // One request at a time.
@@ -58,6 +59,20 @@ import Testing
         flag.isOver.store(true, ordering: .sequentiallyConsistent)
         calls.end()
         #expect(await waiting.value)
+    }
+
+    @Test func anAnswerThatIsLostLeavesSomethingToEnd() {
+        var state = TransactionState()
+        let nothing = ClientError.refused(.invalidTxnState, "t")
+        state.begin(.clientAdds)
+        _ = state.admits(1)
+        _ = state.takeWanted()
+        #expect(!state.meansNothingToEnd(nothing, commit: false))
+        state.didFailToAdd()
+        #expect(state.hasWork)
+        #expect(state.meansNothingToEnd(nothing.fatal(), commit: false))
+        #expect(!state.meansNothingToEnd(nothing, commit: true))
+        #expect(!state.meansNothingToEnd(ClientError.refused(.producerFenced, "t"), commit: false))
     }
 
     @Test func theBrokerAddsThemByItself() {

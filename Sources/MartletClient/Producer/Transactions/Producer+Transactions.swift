@@ -166,6 +166,8 @@ extension Producer {
         if hasWork {
             do throws(ClientError) {
                 next = try await coordinator.end(identity, commit: commit, version: version)
+            } catch  where withCore({ $0.transaction!.meansNothingToEnd(error, commit: commit) }) {
+                // The next transaction gets another epoch, because this one has failed.
             } catch {
                 if error.code == .transactionAborted {
                     withCore { core in
@@ -204,14 +206,25 @@ extension Producer {
         defer { offsetsInProgress.end() }
         do throws(ClientError) {
             try await endingIfFatal { () async throws(ClientError) in
-                if version == .clientAdds { try await coordinator.addOffsets(of: group, identity) }
                 withCore { $0.transaction!.willSend() }
+                if version == .clientAdds { try await addOffsets(of: group, identity, coordinator) }
                 try await coordinator.sendOffsets(offsets, of: group, identity, version: version)
             }
         } catch {
             // Whatever it was: without its offsets the transaction must not be committed.
             withCore { $0.failTransaction(error) }
             wake()
+            throw error
+        }
+    }
+
+    private func addOffsets(
+        of group: ConsumerGroupMetadata, _ identity: ProducerIdentity, _ coordinator: TransactionCoordinatorClient
+    ) async throws(ClientError) {
+        do throws(ClientError) {
+            try await coordinator.addOffsets(of: group, identity)
+        } catch {
+            withCore { $0.transaction!.didFailToAddOffsets() }
             throw error
         }
     }

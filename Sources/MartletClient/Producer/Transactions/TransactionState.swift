@@ -32,6 +32,8 @@ struct TransactionState: Sendable {
     private(set) var needsNewEpoch = false
     /// The coordinator may know of something that must be ended.
     private(set) var hasWork = false
+    /// It is not known whether the coordinator has taken what it was told of, so that there may be nothing to end.
+    private(set) var isWorkInDoubt = false
     private var added: Set<Int> = []
     private var wanted: Set<Int> = []
     private var asked: Set<Int> = []
@@ -43,6 +45,7 @@ struct TransactionState: Sendable {
         number += 1
         failure = nil
         hasWork = false
+        isWorkInDoubt = false
         added = []
         wanted = []
         asked = []
@@ -92,7 +95,7 @@ struct TransactionState: Sendable {
         needsNewEpoch = false
     }
 
-    /// A batch or offsets are sent, of which the coordinator knows or learns.
+    /// A batch or offsets are sent, of which the coordinator knows or learns, or it is told of some.
     mutating func willSend() {
         hasWork = true
     }
@@ -117,19 +120,31 @@ struct TransactionState: Sendable {
         guard asked.isEmpty, !wanted.isEmpty, failure == nil, phase != .aborting else { return [] }
         asked = wanted
         wanted = []
+        // An answer that gets lost does not mean that the coordinator knows nothing.
+        hasWork = true
         return asked.sorted()
     }
 
     /// The coordinator has taken those that were asked for.
     mutating func didAdd() {
-        hasWork = true
         added.formUnion(asked)
         asked = []
     }
 
-    /// When it is in doubt, the next epoch ends whatever the coordinator has.
+    /// It has refused them, or its answer was lost.
     mutating func didFailToAdd() {
+        isWorkInDoubt = true
         asked = []
+    }
+
+    /// The same for a group's offsets, of which the coordinator is told apart from the partitions.
+    mutating func didFailToAddOffsets() {
+        isWorkInDoubt = true
+    }
+
+    /// Whether an error of the coordinator at the end means that it had nothing to end.
+    func meansNothingToEnd(_ error: ClientError, commit: Bool) -> Bool {
+        !commit && isWorkInDoubt && error.protocolCode == .invalidTxnState
     }
 }
 
