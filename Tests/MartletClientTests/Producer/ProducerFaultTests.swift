@@ -146,6 +146,24 @@ import Testing
         #expect(!harness.core.partitions[0].isGapCertain)
     }
 
+    /// A plain abort leaves numbers behind that were sent: with version 1 the next transaction must not go on with them.
+    @Test(arguments: [TransactionState.Version.clientAdds, .brokerAdds])
+    func anAbortOfABatchThatWaitsNeedsANewEpoch(version: TransactionState.Version) throws {
+        var configuration = configuration()
+        configuration.transactionalId = "id"
+        var harness = ProducerHarness(seed: 1, configuration: configuration)
+        harness.core.identity = .known(ProducerIdentity(id: 1, epoch: 0))
+        harness.core.transaction!.begin(version)
+        try harness.append("warm", to: 0)
+        #expect(try harness.settle())
+        let request = try send(["a"], &harness)
+        answer(request, .requestTimedOut, &harness)
+        #expect(!harness.core.transaction!.needsNewEpoch)
+        harness.core.abortTransaction()
+        #expect(isFailed(harness.sent.last))
+        #expect(harness.core.transaction!.needsNewEpoch == (version == .clientAdds))
+    }
+
     private func seal(_ batch: ProducerBatch) -> Bool? {
         do {
             try batch.seal(

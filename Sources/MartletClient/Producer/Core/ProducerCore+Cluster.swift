@@ -147,7 +147,7 @@ extension ProducerCore {
             for batch in partitions[slot].takeAllUnsent() { finish(batch, .failed(error)) }
             for batch in partitions[slot].assigned where batch.stage == .waitsForRetry {
                 partitions[slot].removeAssigned(batch)
-                partitions[slot].isUnresolved = true
+                leaveUnresolved(slot)
                 finish(batch, .failed(error))
             }
         }

@@ -130,12 +130,12 @@ extension ProducerCore {
         batch.stage = .waitsForRetry
         guard !batch.isAbandoned else {
             partitions[slot].removeAssigned(batch)
-            partitions[slot].isUnresolved = batch.sequence != nil
+            if batch.sequence != nil { leaveUnresolved(slot) }
             return finish(batch, .failed(error))
         }
         if let transaction, transaction.failure != nil || transaction.phase == .aborting {
             partitions[slot].removeAssigned(batch)
-            partitions[slot].isUnresolved = true
+            leaveUnresolved(slot)
             return finish(batch, .failed(error))
         }
         let due = now + delay(after: batch.attempts)
@@ -147,7 +147,7 @@ extension ProducerCore {
     private mutating func fail(_ batch: ProducerBatch, _ error: ClientError) {
         let slot = batch.slot
         partitions[slot].removeAssigned(batch)
-        if batch.sequence != nil { partitions[slot].isUnresolved = true }
+        if batch.sequence != nil { leaveUnresolved(slot) }
         finish(batch, .failed(error))
         failTransaction(error)
         if let code = error.protocolCode, Self.isFatal(code) {

@@ -121,10 +121,11 @@ struct ProducerCore: Sendable {
         case .inFlight:
             guard !batch.isAbandoned else { return }
             batch.isAbandoned = true
+            transaction?.didLeaveDoubt()
             report(.failed(error), of: Int(batch.recordCount), to: batch.completion)
         case .waitsForRetry:
             partitions[slot].removeAssigned(batch)
-            if batch.sequence != nil { partitions[slot].isUnresolved = true }
+            if batch.sequence != nil { leaveUnresolved(slot) }
             finish(batch, .failed(error))
         case .open, .closed:
             partitions[slot].removeUnsent(batch)
@@ -134,6 +135,12 @@ struct ProducerCore: Sendable {
             partitions[slot].removeAssigned(batch)
             partitions[slot].removeUnsent(batch)
         }
+    }
+
+    /// Numbers of a batch that was sent are missing, or it is in doubt.
+    mutating func leaveUnresolved(_ slot: Int) {
+        partitions[slot].isUnresolved = true
+        transaction?.didLeaveDoubt()
     }
 
     mutating func report(_ outcome: BatchCompletion.Outcome, of count: Int, to completion: BatchCompletion) {

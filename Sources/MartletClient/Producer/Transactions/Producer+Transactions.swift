@@ -212,7 +212,10 @@ extension Producer {
             }
         } catch {
             // Whatever it was: without its offsets the transaction must not be committed.
-            withCore { $0.failTransaction(error) }
+            withCore { core in
+                core.failTransaction(error)
+                core.transaction!.didLeaveDoubt()
+            }
             wake()
             throw error
         }

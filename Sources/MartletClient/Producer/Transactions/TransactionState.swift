@@ -91,6 +91,12 @@ struct TransactionState: Sendable {
         needsNewEpoch = true
     }
 
+    /// What was sent may or may not have arrived, or arrives yet. With version 1 the next transaction would go on with the
+    /// same epoch and numbers, even after a plain abort.
+    mutating func didLeaveDoubt() {
+        if version == .clientAdds, phase != .idle { needsNewEpoch = true }
+    }
+
     mutating func didGetNewEpoch() {
         needsNewEpoch = false
     }
