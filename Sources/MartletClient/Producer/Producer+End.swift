@@ -6,22 +6,24 @@ extension Producer {
             return shared.core.unfinished
         }
         sender.wake()
-        for completion in completions {
-            guard var outcome = await completion.wait() else { throw ClientError(.cancelled, "cancelled") }
-            // Records that waited for their topic have gone on into batches.
-            while case .forwarded(let deliveries) = outcome {
-                sender.shared.withLock { $0.core.closeOpenBatches() }
-                sender.wake()
-                var last: BatchCompletion.Outcome?
-                for delivery in deliveries {
-                    guard let next = await delivery.completion.wait() else {
-                        throw ClientError(.cancelled, "cancelled")
-                    }
-                    last = next
-                }
-                guard let last else { break }
-                outcome = last
+        try await wait(for: completions)
+    }
+
+    /// Follows records that go on into other batches: those that waited for their topic, and those of divided batches.
+    nonisolated(nonsending) private func wait(for completions: [BatchCompletion]) async throws(ClientError) {
+        // All are kept until the end, so that no identifier comes twice.
+        var all = completions
+        var known = Set(completions.map(ObjectIdentifier.init))
+        var position = 0
+        while position < all.count {
+            guard let outcome = await all[position].wait() else { throw ClientError(.cancelled, "cancelled") }
+            position += 1
+            guard case .forwarded(let deliveries) = outcome else { continue }
+            for delivery in deliveries where known.insert(ObjectIdentifier(delivery.completion)).inserted {
+                all.append(delivery.completion)
             }
+            sender.shared.withLock { $0.core.closeOpenBatches() }
+            sender.wake()
         }
     }
 

@@ -17,6 +17,8 @@ public final class Producer: Sendable {
     /// nil without a transactional id.
     let coordinator: TransactionCoordinatorClient?
     let isInTransaction = Mutex(false)
+    /// Offsets on their way to the coordinator, for which the end of their transaction waits.
+    let offsetsInProgress = PendingCalls()
 
     /// Connects when the first record comes. Throws `invalidArgument` when the configuration contradicts itself.
     public convenience init(
@@ -65,11 +67,15 @@ public final class Producer: Sendable {
     /// bytes are on their way; `waitForMemory` waits until there is room.
     @discardableResult
     public func enqueue(_ record: ProducerRecord) throws(ClientError) -> Delivery {
+        try enqueue(record, transaction: nil)
+    }
+
+    func enqueue(_ record: ProducerRecord, transaction: Int?) throws(ClientError) -> Delivery {
         try record.key.withBytes { (key) throws(ClientError) in
             try record.value.withBytes { (value) throws(ClientError) in
                 try enqueue(
                     topic: record.topic, partition: record.partition, key: key, value: value, headers: record.headers,
-                    timestamp: record.timestamp)
+                    timestamp: record.timestamp, transaction: transaction)
             }
         }
     }
@@ -83,11 +89,13 @@ public final class Producer: Sendable {
         try value.withUnsafeBytes { (value) throws(ClientError) in
             guard let key else {
                 return try enqueue(
-                    topic: topic, partition: partition, key: nil, value: value, headers: headers, timestamp: timestamp)
+                    topic: topic, partition: partition, key: nil, value: value, headers: headers, timestamp: timestamp,
+                    transaction: nil)
             }
             return try key.withUnsafeBytes { (key) throws(ClientError) in
                 try enqueue(
-                    topic: topic, partition: partition, key: key, value: value, headers: headers, timestamp: timestamp)
+                    topic: topic, partition: partition, key: key, value: value, headers: headers, timestamp: timestamp,
+                    transaction: nil)
             }
         }
     }
@@ -102,10 +110,16 @@ public final class Producer: Sendable {
     /// Puts a record into its batch, waiting for room up to `maximumBlock`.
     @discardableResult
     nonisolated(nonsending) public func enqueueWaiting(_ record: ProducerRecord) async throws(ClientError) -> Delivery {
+        try await enqueueWaiting(record, transaction: nil)
+    }
+
+    nonisolated(nonsending) func enqueueWaiting(
+        _ record: ProducerRecord, transaction: Int?
+    ) async throws(ClientError) -> Delivery {
         var deadline: ContinuousClock.Instant?
         while true {
             do throws(ClientError) {
-                return try enqueue(record)
+                return try enqueue(record, transaction: transaction)
             } catch {
                 let now = ContinuousClock.now
                 deadline = deadline ?? now + configuration.maximumBlock
@@ -141,7 +155,7 @@ public final class Producer: Sendable {
     @inline(__always)
     private func enqueue(
         topic: String, partition: Int32?, key: UnsafeRawBufferPointer?, value: UnsafeRawBufferPointer?,
-        headers: [Header], timestamp: Int64?
+        headers: [Header], timestamp: Int64?, transaction: Int?
     ) throws(ClientError) -> Delivery {
         let timestamp = timestamp ?? Self.wallClockMilliseconds()
         let record = RecordFields(key: key, value: value, headers: headers, timestamp: timestamp)
@@ -151,7 +165,8 @@ public final class Producer: Sendable {
             do throws(ClientError) {
                 result = .success(
                     try shared.core.append(
-                        topic: topic, partition: partition, record: record, clock: { ContinuousClock.now }))
+                        topic: topic, partition: partition, record: record, transaction: transaction,
+                        clock: { ContinuousClock.now }))
             } catch {
                 result = .failure(error)
             }
@@ -170,12 +185,6 @@ public final class Producer: Sendable {
     }
 
     // MARK: For transactions
-
-    var transactionNumber: Int? {
-        withCore { core in
-            core.transaction.flatMap { $0.phase == .open ? $0.number : nil }
-        }
-    }
 
     func withCore<Value: Sendable, Failure: Error>(
         _ body: (inout ProducerCore) throws(Failure) -> Value

@@ -133,15 +133,17 @@ import Testing
     @Test(.timeLimit(.minutes(1))) func aTopicThatIsNotThere() async throws {
         try await TestNode.with { node in
             var configuration = await node.producerConfiguration
-            configuration.maximumBlock = .milliseconds(300)
-            let producer = try Producer(configuration: configuration)
-            let error = await #expect(throws: ClientError.self) { try await producer.send(value(2)) }
+            configuration.maximumBlock = .seconds(5)
+            let impatient = try Producer(configuration: configuration)
+            let error = await #expect(throws: ClientError.self) { try await impatient.send(value(2)) }
             #expect(error?.brokerErrorCode == 3)
+            await impatient.close()
             // One that comes in time is waited for.
-            let delivery = try producer.enqueue(value(1))
+            let patient = try Producer(configuration: await node.producerConfiguration)
+            let delivery = try patient.enqueue(value(1))
             try await node.createTopic("t", partitions: 1)
             #expect(try await delivery.metadata.offset == 0)
-            await producer.close()
+            await patient.close()
         }
     }
 
@@ -156,6 +158,22 @@ import Testing
             }
             await producer.close()
             #expect(try await node.values("t") == [(0..<1000).map { "\($0)" }])
+        }
+    }
+
+    /// Records that waited for their topic go to batches, which are divided in turn: a flush follows all of them.
+    @Test(.timeLimit(.minutes(1))) func aFlushWaitsForWhatIsForwardedTwice() async throws {
+        try await TestNode.with { node in
+            let producer = try Producer(configuration: await node.producerConfiguration)
+            let deliveries = try (0..<1000).map { number in
+                try producer.enqueue(
+                    ProducerRecord(topic: "t", partition: number == 999 ? 1 : 0, value: Array("\(number)".utf8)))
+            }
+            try await node.createTopic("t", partitions: 2, [("max.message.bytes", "200")])
+            try await producer.flush()
+            #expect(deliveries.count { $0.result == nil } == 0)
+            #expect(producer.report.acknowledged == 1000)
+            await producer.close()
         }
     }
 

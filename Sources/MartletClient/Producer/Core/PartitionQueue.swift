@@ -109,24 +109,36 @@ struct PartitionQueue {
     /// Nothing is left that could say whether those that are out of order are in the log, so that they are not.
     var isStuck: Bool { inFlightCount == 0 && !assigned.isEmpty && assigned.allSatisfy(\.isOutOfOrder) }
 
-    /// Those before `batch` that wait to be sent again. A log takes numbers only in order, so that they are in it when
-    /// `batch` is.
+    /// Those before `batch` that wait to be sent again.
     func waiting(before batch: ProducerBatch) -> [ProducerBatch] {
         guard batch.sequence != nil else { return [] }
         return assigned.prefix { $0 !== batch }.filter { $0.stage == .waitsForRetry }
+    }
+
+    /// The partition has another log than before.
+    mutating func didChangeLog() {
+        isKnownToLog = false
     }
 
     /// The broker has the batch.
     mutating func confirm(_ batch: ProducerBatch) {
         guard let sequence = batch.sequence else { return }
         isKnownToLog = true
-        confirmedSequence = RecordBatchHeader.sequence(sequence.base, advancedBy: batch.recordCount)
+        let confirmed = RecordBatchHeader.sequence(sequence.base, advancedBy: batch.recordCount)
+        // Replies of two connections may come in any order. Numbers go on with 0 after the largest.
+        let distance = (confirmed &- confirmedSequence) & .max
+        if distance < .max / 2 { confirmedSequence = confirmed }
         if isUnresolved, confirmedSequence == nextSequence { isUnresolved = false }
     }
 
     /// Whether a batch in doubt has turned out to be missing: nothing is on its way any more, and the last numbers were
     /// never confirmed.
     var isGapCertain: Bool { isUnresolved && assigned.isEmpty && confirmedSequence != nextSequence }
+
+    /// Nothing is in doubt any more when the last number is in the log: so are those before it.
+    mutating func resolve() {
+        if isUnresolved, assigned.isEmpty, confirmedSequence == nextSequence { isUnresolved = false }
+    }
 
     mutating func removeAssigned(_ batch: ProducerBatch) {
         assigned.removeAll { $0 === batch }

@@ -8,12 +8,13 @@ extension ProducerCore {
     }
 
     /// Writes a record into its batch. `clock` is asked only when a batch begins. Throws `bufferFull` when there is no
-    /// room now. Afterwards, whether it throws or not, `needsStep` says whether to call `step` soon.
+    /// room now. Afterwards, whether it throws or not, `needsStep` says whether to call `step` soon. A record for the
+    /// transaction `number` goes into no other; nil: into whichever is open.
     mutating func append(
-        topic: String, partition: Int32?, record: RecordFields, clock: () -> Instant
+        topic: String, partition: Int32?, record: RecordFields, transaction number: Int? = nil, clock: () -> Instant
     ) throws(ClientError) -> Appended {
         if let refusal { throw refusal }
-        if transaction != nil { try transaction!.checkOpen() }
+        if transaction != nil { try transaction!.checkOpen(number) }
         let bound = record.lengthBound
         // A batch's memory is a power of two, so that half of all always has room for one.
         let limit = min(configuration.maximumRequestSize, configuration.bufferMemory / 2 - RecordBatchHeader.byteCount)

@@ -60,6 +60,7 @@ extension ProducerCore {
                 partitions.append(PartitionQueue(topic: name, partition: Int32(number)))
             }
             let slot = topics[index].slots[number]
+            if !isSame { partitions[slot].didChangeLog() }
             // What a broker that lags behind says of an earlier leader is no news.
             if isSame, partition.leaderEpoch >= 0, partition.leaderEpoch < partitions[slot].leaderEpoch { continue }
             partitions[slot].leaderEpoch = partition.leaderEpoch
@@ -146,7 +147,7 @@ extension ProducerCore {
             for batch in partitions[slot].takeAllUnsent() { finish(batch, .failed(error)) }
             for batch in partitions[slot].assigned where batch.stage == .waitsForRetry {
                 partitions[slot].removeAssigned(batch)
-                partitions[slot].isUnresolved = true
+                leaveUnresolved(slot)
                 finish(batch, .failed(error))
             }
         }

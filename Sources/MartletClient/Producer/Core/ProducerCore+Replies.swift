@@ -62,10 +62,7 @@ extension ProducerCore {
         case .none, .duplicateSequenceNumber:
             // A duplicate older than the broker remembers has no offset that is known.
             partitions[batch.slot].confirm(batch)
-            for earlier in partitions[batch.slot].waiting(before: batch) {
-                partitions[batch.slot].removeAssigned(earlier)
-                finish(earlier, .acknowledged(baseOffset: -1, appendTime: result.appendTime))
-            }
+            acceptEarlier(than: batch, result)
             partitions[batch.slot].removeAssigned(batch)
             partitions[batch.slot].retryAt = nil
             let offset = code == .none ? result.baseOffset : -1
@@ -89,6 +86,22 @@ extension ProducerCore {
                 if code == .notLeaderOrFollower { partitions[batch.slot].leader = nil }
             }
             retry(batch, error, now)
+        }
+    }
+
+    /// A log takes numbers only in order: what is in doubt and comes before a batch that it has, it has too. That is
+    /// false when one before was refused for certain: then the log has forgotten the producer and takes any number.
+    private mutating func acceptEarlier(than batch: ProducerBatch, _ result: BatchResult) {
+        let slot = batch.slot
+        let earlier = partitions[slot].waiting(before: batch)
+        guard earlier.allSatisfy(\.isInDoubt) else {
+            partitions[slot].needsReset = true
+            if isTransactional { failForGap(slot) }
+            return
+        }
+        for batch in earlier {
+            partitions[slot].removeAssigned(batch)
+            finish(batch, .acknowledged(baseOffset: -1, appendTime: result.appendTime))
         }
     }
 
@@ -117,12 +130,12 @@ extension ProducerCore {
         batch.stage = .waitsForRetry
         guard !batch.isAbandoned else {
             partitions[slot].removeAssigned(batch)
-            partitions[slot].isUnresolved = batch.sequence != nil
+            if batch.sequence != nil { leaveUnresolved(slot) }
             return finish(batch, .failed(error))
         }
         if let transaction, transaction.failure != nil || transaction.phase == .aborting {
             partitions[slot].removeAssigned(batch)
-            partitions[slot].isUnresolved = true
+            leaveUnresolved(slot)
             return finish(batch, .failed(error))
         }
         let due = now + delay(after: batch.attempts)
@@ -134,7 +147,7 @@ extension ProducerCore {
     private mutating func fail(_ batch: ProducerBatch, _ error: ClientError) {
         let slot = batch.slot
         partitions[slot].removeAssigned(batch)
-        if batch.sequence != nil { partitions[slot].isUnresolved = true }
+        if batch.sequence != nil { leaveUnresolved(slot) }
         finish(batch, .failed(error))
         failTransaction(error)
         if let code = error.protocolCode, Self.isFatal(code) {
@@ -163,11 +176,12 @@ extension ProducerCore {
         }
     }
 
-    /// Whether a refusal leaves no doubt that the batch is not in the log.
+    /// Whether a refusal leaves no doubt that the batch is not in the log. Another leader and a missing partition do: with
+    /// `acks=all` a broker says so too when it ceases to lead while it waits for the followers.
     private static func meansNotWritten(_ code: ErrorCode) -> Bool {
         switch code {
-        case .notLeaderOrFollower, .unknownTopicOrPartition, .notEnoughReplicas, .corruptMessage, .fencedLeaderEpoch,
-            .unknownLeaderEpoch, .leaderNotAvailable, .concurrentTransactions:
+        case .notEnoughReplicas, .corruptMessage, .fencedLeaderEpoch, .unknownLeaderEpoch, .leaderNotAvailable,
+            .concurrentTransactions:
             true
         default: false
         }

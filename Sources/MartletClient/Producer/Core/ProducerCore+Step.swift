@@ -70,24 +70,10 @@ extension ProducerCore {
         }
     }
 
-    /// Fails a batch whose time is over. One that is in flight keeps its place, because its numbers may be in the log.
+    /// Fails a batch whose time is over.
     private mutating func giveUp(_ batch: ProducerBatch, _ error: ClientError) {
-        let slot = batch.slot
-        defer { failTransaction(error) }
-        switch batch.stage {
-        case .inFlight:
-            batch.isAbandoned = true
-            report(.failed(error), of: Int(batch.recordCount), to: batch.completion)
-        case .waitsForRetry:
-            partitions[slot].removeAssigned(batch)
-            partitions[slot].isUnresolved = batch.sequence != nil
-            finish(batch, .failed(error))
-        case .open, .closed:
-            partitions[slot].removeUnsent(batch)
-            finish(batch, .failed(error))
-        case .finished:
-            break
-        }
+        drop(batch, error)
+        failTransaction(error)
     }
 
     private mutating func unlistEmpty() {
@@ -135,6 +121,7 @@ extension ProducerCore {
 
     /// Gives a partition new numbers when a gap in its old ones is certain (KIP-360).
     private mutating func settle(_ slot: Int) {
+        partitions[slot].resolve()
         if partitions[slot].isGapCertain {
             partitions[slot].needsReset = true
             if isTransactional, partitions[slot].identity == currentIdentity { failForGap(slot) }

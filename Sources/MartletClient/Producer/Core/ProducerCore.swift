@@ -113,6 +113,36 @@ struct ProducerCore: Sendable {
         if !batch.isAbandoned { report(outcome, of: Int(batch.recordCount), to: batch.completion) }
     }
 
+    /// Fails a batch for whoever waits for it. One that is in flight keeps its memory and its place until its request is
+    /// over.
+    mutating func drop(_ batch: ProducerBatch, _ error: ClientError) {
+        let slot = batch.slot
+        switch batch.stage {
+        case .inFlight:
+            guard !batch.isAbandoned else { return }
+            batch.isAbandoned = true
+            transaction?.didLeaveDoubt()
+            report(.failed(error), of: Int(batch.recordCount), to: batch.completion)
+        case .waitsForRetry:
+            partitions[slot].removeAssigned(batch)
+            if batch.sequence != nil { leaveUnresolved(slot) }
+            finish(batch, .failed(error))
+        case .open, .closed:
+            partitions[slot].removeUnsent(batch)
+            finish(batch, .failed(error))
+        case .finished:
+            // It has no place any more, and must not be looked at for ever.
+            partitions[slot].removeAssigned(batch)
+            partitions[slot].removeUnsent(batch)
+        }
+    }
+
+    /// Numbers of a batch that was sent are missing, or it is in doubt.
+    mutating func leaveUnresolved(_ slot: Int) {
+        partitions[slot].isUnresolved = true
+        transaction?.didLeaveDoubt()
+    }
+
     mutating func report(_ outcome: BatchCompletion.Outcome, of count: Int, to completion: BatchCompletion) {
         switch outcome {
         case .acknowledged: counts.acknowledged += count
@@ -131,21 +161,23 @@ struct ProducerCore: Sendable {
         return completions
     }
 
+    /// Every record is acknowledged or has failed, and nothing of it can be on its way any more.
+    var isIdle: Bool {
+        listed.allSatisfy { partitions[$0].isEmpty } && topics.allSatisfy { $0.staged == nil }
+    }
+
     /// Nothing lingers any more of what is there now.
     mutating func closeOpenBatches() {
         for slot in listed { partitions[slot].closeOpen() }
         needsStep = true
     }
 
-    /// Fails whatever is not finished, and all that comes.
+    /// Fails whatever is not finished, and all that comes. What is in flight keeps its memory, which the event loop may
+    /// be reading at this moment, until its request is over.
     mutating func end(_ error: ClientError) {
         if refusal == nil { refusal = error }
         for slot in listed {
-            for batch in partitions[slot].all {
-                let wasSent = batch.attempts > 0
-                if wasSent { partitions[slot].removeAssigned(batch) } else { partitions[slot].removeUnsent(batch) }
-                finish(batch, .failed(error))
-            }
+            for batch in partitions[slot].all { drop(batch, error) }
         }
         for index in topics.indices { failStaged(index, error) }
         actions.freedMemory = true

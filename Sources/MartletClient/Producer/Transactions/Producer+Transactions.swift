@@ -121,9 +121,16 @@ extension Producer {
         let coordinator = try requireCoordinator()
         if commit {
             withCore { $0.transaction!.commit() }
+            await offsetsInProgress.wait()
             try await flush()
             await waitForControlRequests()
-            let failure = withCore { $0.refusal ?? $0.transaction!.failure }
+            let failure = withCore { core in
+                if !core.isIdle {
+                    core.failTransaction(
+                        ClientError(.transactionAborted, "records were on their way when it was to be committed"))
+                }
+                return core.refusal ?? core.transaction!.failure
+            }
             if let failure {
                 guard !failure.isFatal else { throw failure }
                 try await abort(coordinator)
@@ -143,6 +150,7 @@ extension Producer {
     private func abort(_ coordinator: TransactionCoordinatorClient) async throws(ClientError) {
         withCore { $0.abortTransaction() }
         wake()
+        await offsetsInProgress.wait()
         try await flush()
         await waitForControlRequests()
         try await end(coordinator, commit: false)
@@ -158,6 +166,8 @@ extension Producer {
         if hasWork {
             do throws(ClientError) {
                 next = try await coordinator.end(identity, commit: commit, version: version)
+            } catch  where withCore({ $0.transaction!.meansNothingToEnd(error, commit: commit) }) {
+                // The next transaction gets another epoch, because this one has failed.
             } catch {
                 if error.code == .transactionAborted {
                     withCore { core in
@@ -182,24 +192,42 @@ extension Producer {
     // MARK: Offsets
 
     func sendOffsets(
-        _ offsets: [TopicPartition: ConsumedOffset], for group: ConsumerGroupMetadata
+        _ offsets: [TopicPartition: ConsumedOffset], for group: ConsumerGroupMetadata, transaction number: Int
     ) async throws(ClientError) {
         let coordinator = try requireCoordinator()
         let (identity, version) = try withCore { (core) throws(ClientError) in
             if let refusal = core.refusal { throw refusal }
-            try core.transaction!.checkOpen()
+            try core.transaction!.checkOpen(number)
+            // Under the lock, so that an end that begins now waits for it.
+            if !offsets.isEmpty { offsetsInProgress.begin() }
             return (core.currentIdentity!, core.transaction!.version)
         }
+        guard !offsets.isEmpty else { return }
+        defer { offsetsInProgress.end() }
         do throws(ClientError) {
             try await endingIfFatal { () async throws(ClientError) in
-                if version == .clientAdds { try await coordinator.addOffsets(of: group, identity) }
                 withCore { $0.transaction!.willSend() }
+                if version == .clientAdds { try await addOffsets(of: group, identity, coordinator) }
                 try await coordinator.sendOffsets(offsets, of: group, identity, version: version)
             }
         } catch {
             // Whatever it was: without its offsets the transaction must not be committed.
-            withCore { $0.failTransaction(error) }
+            withCore { core in
+                core.failTransaction(error)
+                core.transaction!.didLeaveDoubt()
+            }
             wake()
+            throw error
+        }
+    }
+
+    private func addOffsets(
+        of group: ConsumerGroupMetadata, _ identity: ProducerIdentity, _ coordinator: TransactionCoordinatorClient
+    ) async throws(ClientError) {
+        do throws(ClientError) {
+            try await coordinator.addOffsets(of: group, identity)
+        } catch {
+            withCore { $0.transaction!.didFailToAddOffsets() }
             throw error
         }
     }

@@ -8,22 +8,19 @@ public struct Transaction: Sendable {
     /// looked at.
     @discardableResult
     public func enqueue(_ record: ProducerRecord) throws(ClientError) -> Delivery {
-        try check()
-        return try producer.enqueue(record)
+        try producer.enqueue(record, transaction: number)
     }
 
     /// Puts a record into its batch, waiting for room up to `maximumBlock`.
     @discardableResult
     nonisolated(nonsending) public func enqueueWaiting(_ record: ProducerRecord) async throws(ClientError) -> Delivery {
-        try check()
-        return try await producer.enqueueWaiting(record)
+        try await producer.enqueueWaiting(record, transaction: number)
     }
 
     /// Sends a record and waits until it is acknowledged, which is not yet the commit.
     @discardableResult
     nonisolated(nonsending) public func send(_ record: ProducerRecord) async throws(ClientError) -> RecordMetadata {
-        try check()
-        return try await producer.send(record)
+        try await producer.enqueueWaiting(record, transaction: number).metadata
     }
 
     /// Commits consumed offsets with the transaction: they become the group's when it commits, and are forgotten when
@@ -31,14 +28,6 @@ public struct Transaction: Sendable {
     public func sendOffsets(
         _ offsets: [TopicPartition: ConsumedOffset], for group: ConsumerGroupMetadata
     ) async throws(ClientError) {
-        try check()
-        guard !offsets.isEmpty else { return }
-        try await producer.sendOffsets(offsets, for: group)
-    }
-
-    private func check() throws(ClientError) {
-        guard producer.transactionNumber == number else {
-            throw ClientError(.invalidState, "the transaction is over")
-        }
+        try await producer.sendOffsets(offsets, for: group, transaction: number)
     }
 }

@@ -32,6 +32,8 @@ struct TransactionState: Sendable {
     private(set) var needsNewEpoch = false
     /// The coordinator may know of something that must be ended.
     private(set) var hasWork = false
+    /// It is not known whether the coordinator has taken what it was told of, so that there may be nothing to end.
+    private(set) var isWorkInDoubt = false
     private var added: Set<Int> = []
     private var wanted: Set<Int> = []
     private var asked: Set<Int> = []
@@ -43,13 +45,17 @@ struct TransactionState: Sendable {
         number += 1
         failure = nil
         hasWork = false
+        isWorkInDoubt = false
         added = []
         wanted = []
         asked = []
     }
 
-    /// Throws when no record may be added now.
-    func checkOpen() throws(ClientError) {
+    /// Throws when nothing may be added now, to the transaction `wanted` or, when that is nil, to any.
+    func checkOpen(_ wanted: Int? = nil) throws(ClientError) {
+        if let wanted, phase != .open || wanted != number {
+            throw ClientError(.invalidState, "the transaction is over")
+        }
         guard phase == .open else {
             throw ClientError(.invalidState, "a transactional producer sends inside of withTransaction only")
         }
@@ -85,11 +91,17 @@ struct TransactionState: Sendable {
         needsNewEpoch = true
     }
 
+    /// What was sent may or may not have arrived, or arrives yet. With version 1 the next transaction would go on with the
+    /// same epoch and numbers, even after a plain abort.
+    mutating func didLeaveDoubt() {
+        if version == .clientAdds, phase != .idle { needsNewEpoch = true }
+    }
+
     mutating func didGetNewEpoch() {
         needsNewEpoch = false
     }
 
-    /// A batch or offsets are sent, of which the coordinator knows or learns.
+    /// A batch or offsets are sent, of which the coordinator knows or learns, or it is told of some.
     mutating func willSend() {
         hasWork = true
     }
@@ -114,19 +126,31 @@ struct TransactionState: Sendable {
         guard asked.isEmpty, !wanted.isEmpty, failure == nil, phase != .aborting else { return [] }
         asked = wanted
         wanted = []
+        // An answer that gets lost does not mean that the coordinator knows nothing.
+        hasWork = true
         return asked.sorted()
     }
 
     /// The coordinator has taken those that were asked for.
     mutating func didAdd() {
-        hasWork = true
         added.formUnion(asked)
         asked = []
     }
 
-    /// When it is in doubt, the next epoch ends whatever the coordinator has.
+    /// It has refused them, or its answer was lost.
     mutating func didFailToAdd() {
+        isWorkInDoubt = true
         asked = []
+    }
+
+    /// The same for a group's offsets, of which the coordinator is told apart from the partitions.
+    mutating func didFailToAddOffsets() {
+        isWorkInDoubt = true
+    }
+
+    /// Whether an error of the coordinator at the end means that it had nothing to end.
+    func meansNothingToEnd(_ error: ClientError, commit: Bool) -> Bool {
+        !commit && isWorkInDoubt && error.protocolCode == .invalidTxnState
     }
 }
 
