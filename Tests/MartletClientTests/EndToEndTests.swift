@@ -181,6 +181,20 @@ import Testing
             #expect(await task.value == .cancelled)
         }
     }
+
+    @Test(.timeLimit(.minutes(1))) func aClosedClusterOpensNoConnection() async throws {
+        try await TestNode.with { node in
+            let cluster = Cluster(bootstrap: [await node.address])
+            let connection = try await cluster.connection(.any)
+            await cluster.close()
+            await #expect(throws: ClientError.self) { try await cluster.refreshMetadata(of: []) }
+            let error = await #expect(throws: ClientError.self) { try await cluster.connection(.any) }
+            #expect(error?.code == .closed)
+            await cluster.close()
+            // What it had opened ends, too.
+            while connection.isOpen { try await Task.sleep(for: .milliseconds(1)) }
+        }
+    }
 }
 
 extension FetchRequest {

@@ -33,6 +33,7 @@ package actor Cluster {
     package private(set) var view = ClusterView()
     private var connections: [ConnectionKey: Task<Result<BrokerConnection, ClientError>, Never>] = [:]
     private var coordinators: [CoordinatorKey: Int32] = [:]
+    private var isClosed = false
 
     private struct CoordinatorKey: Hashable {
         /// As FindCoordinator numbers them.
@@ -59,8 +60,9 @@ package actor Cluster {
         self.options = options
     }
 
-    /// Ends all connections. Requests on their way fail with `connectionLost`.
+    /// Ends all connections, and opens none any more. Requests on their way fail with `connectionLost`.
     package func close() async {
+        isClosed = true
         let open = connections.values
         connections = [:]
         for task in open {
@@ -115,6 +117,7 @@ package actor Cluster {
     private func connection(
         to address: BrokerAddress, for purpose: Purpose
     ) async throws(ClientError) -> BrokerConnection {
+        try checkOpen()
         let key = ConnectionKey(address: address, purpose: purpose)
         if let task = connections[key] {
             let result = await task.value
@@ -122,6 +125,7 @@ package actor Cluster {
             // Whoever comes first here makes the next attempt; the others join it.
             if connections[key] == task { connections[key] = nil }
             if let other = connections[key] { return try await other.value.get() }
+            try checkOpen()
         }
         let options = options
         let task = Task { () async -> Result<BrokerConnection, ClientError> in
@@ -143,7 +147,12 @@ package actor Cluster {
         guard let address = view.brokers[node] else {
             throw ClientError(.connectionFailed, "there is no broker \(node) in the cluster now")
         }
+        try checkOpen()
         return try await BrokerConnection.open(address, options: options, on: loop)
+    }
+
+    private func checkOpen() throws(ClientError) {
+        if isClosed { throw ClientError(.closed, "the client is closed") }
     }
 
     // MARK: Metadata

@@ -36,6 +36,7 @@ extension Producer {
             return true
         }
         guard isFirst else { return }
+        await endOpenTransaction()
         do throws(ClientError) {
             try await flush()
         } catch {

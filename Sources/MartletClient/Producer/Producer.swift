@@ -19,6 +19,8 @@ public final class Producer: Sendable {
     let isInTransaction = Mutex(false)
     /// Offsets on their way to the coordinator, for which the end of their transaction waits.
     let offsetsInProgress = PendingCalls()
+    /// A transaction's end, for which `close` waits.
+    let endsInProgress = PendingCalls()
 
     /// Connects when the first record comes. Throws `invalidArgument` when the configuration contradicts itself.
     public convenience init(

@@ -75,9 +75,10 @@ final class ProducerSender: @unchecked Sendable {
             if actions.freedMemory { swap(&waiters, &shared.memoryWaiters) }
             return (actions, waiters)
         }
-        for request in actions.requests { send(request) }
+        // First, so that nobody waits while batches are compressed.
         for (completion, outcome) in actions.completions { completion.complete(outcome) }
         for waiter in waiters { waiter.end() }
+        for request in actions.requests { send(request) }
         for (node, number) in actions.connects { connect(to: node, number: number) }
         if let topics = actions.metadata { askForMetadata(topics) }
         if actions.needsIdentity { askForIdentity() }

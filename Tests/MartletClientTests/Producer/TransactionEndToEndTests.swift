@@ -173,4 +173,24 @@ import Testing
             #expect(try await node.values("t", committedOnly: true) == [["kept"]])
         }
     }
+
+    /// It does not stay open until its timeout, in the way of those who read committed records.
+    @Test(.timeLimit(.minutes(1)), arguments: [1, 2] as [Int16])
+    func aCloseAbortsAnOpenTransaction(version: Int16) async throws {
+        try await TestNode.with { node in
+            try await node.createTopic("t", partitions: 1)
+            let producer = try await producer(node, version)
+            let error = await #expect(throws: ClientError.self) {
+                try await producer.withTransaction { transaction in
+                    try await transaction.send(ProducerRecord(topic: "t", text: "lost"))
+                    await producer.close()
+                }
+            }
+            #expect(error?.code == .closed)
+            let plain = try Producer(configuration: await node.producerConfiguration)
+            try await plain.send(ProducerRecord(topic: "t", text: "kept"))
+            await plain.close()
+            #expect(try await node.values("t", committedOnly: true) == [["kept"]])
+        }
+    }
 }

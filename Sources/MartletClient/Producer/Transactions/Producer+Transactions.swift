@@ -119,17 +119,23 @@ extension Producer {
     private func finishTransaction(commit: Bool) async throws(ClientError) {
         defer { release() }
         let coordinator = try requireCoordinator()
+        guard beginEnd(commit: commit) else {
+            await endsInProgress.wait()
+            throw ClientError(.closed, "the producer was closed, which has aborted the transaction")
+        }
+        defer { endsInProgress.end() }
         if commit {
-            withCore { $0.transaction!.commit() }
             await offsetsInProgress.wait()
             try await flush()
             await waitForControlRequests()
-            let failure = withCore { core in
+            let failure = withCore { core -> ClientError? in
                 if !core.isIdle {
                     core.failTransaction(
                         ClientError(.transactionAborted, "records were on their way when it was to be committed"))
                 }
-                return core.refusal ?? core.transaction!.failure
+                // A producer that is being closed waits for the commit.
+                if let refusal = core.refusal, refusal.isFatal { return refusal }
+                return core.transaction!.failure
             }
             if let failure {
                 guard !failure.isFatal else { throw failure }
@@ -144,6 +150,36 @@ extension Producer {
             }
         } else {
             try await abort(coordinator)
+        }
+    }
+
+    /// Whether the end of the open transaction is the caller's, or somebody else has begun it.
+    private func beginEnd(commit: Bool) -> Bool {
+        withCore { core in
+            guard core.transaction!.phase == .open else { return false }
+            if commit { core.transaction!.commit() } else { core.abortTransaction() }
+            endsInProgress.begin()
+            return true
+        }
+    }
+
+    /// Aborts the transaction of a producer that is being closed, unless its end has begun: then waits for that. The
+    /// brokers would keep it, and its readers waiting, until its timeout.
+    func endOpenTransaction() async {
+        guard let coordinator else { return }
+        guard beginEnd(commit: false) else { return await endsInProgress.wait() }
+        // Not cancelled with the task that closes.
+        let task = Task { () async -> ClientError? in
+            defer { self.endsInProgress.end() }
+            do throws(ClientError) {
+                try await self.abort(coordinator)
+                return nil
+            } catch {
+                return error
+            }
+        }
+        if let error = await task.value {
+            sender.logger.warning("producer.close.abort.failed", metadata: ["error": "\(error)"])
         }
     }
 
