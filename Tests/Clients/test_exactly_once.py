@@ -101,6 +101,7 @@ class WorkerSlot:
     def start(self):
         number = next(self.numbers)
         path = self.folder / f"worker-{number}.jsonl"
+        path.touch()  # It may be killed before it opens it.
         self.histories.append(path)
         self.errors = self.folder / f"worker-{number}.err"
         script = pathlib.Path(__file__).with_name("transform_worker.py")
