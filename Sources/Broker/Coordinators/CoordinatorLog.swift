@@ -2,6 +2,7 @@ import CommitLog
 import CoordinatorCore
 import KafkaProtocol
 import RecordFormat
+import Replication
 
 /// A partition of a coordinator's topic, read from its beginning to its end.
 struct CoordinatorLog {
@@ -57,7 +58,27 @@ struct CoordinatorLog {
     }
 }
 
+extension PartitionLeader {
+    /// Appends what a coordinator has to say.
+    func append(_ batch: CoordinatorBatch, now: Int64) -> AppendOutcome {
+        batch.encoded(now: now).withUnsafeBytes { bytes in
+            var appends = [
+                PendingAppend(header: RecordBatchHeader(bytes)!, bytes: bytes, permission: batch.permission)
+            ]
+            append(&appends, now: now)
+            return appends[0].outcome
+        }
+    }
+}
+
 extension CoordinatorBatch {
+    var recordCount: Int {
+        switch self {
+        case .records(let records), .transactional(let records, _): records.count
+        case .endOfTransaction: 1
+        }
+    }
+
     /// As a record batch. A coordinator's batches carry no sequence numbers: it is the partition's only writer.
     func encoded(now: Int64) -> [UInt8] {
         var builder: RecordBatchBuilder

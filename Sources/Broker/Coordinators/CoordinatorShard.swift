@@ -1,7 +1,6 @@
 import CommitLog
 import CoordinatorCore
 import KafkaProtocol
-import RecordFormat
 import Replication
 import Synchronization
 
@@ -208,18 +207,10 @@ final class CoordinatorShard<Machine: CoordinatorStateMachine>: Sendable {
     private func append(_ batch: CoordinatorBatch, _ token: AppendToken, _ incarnation: Int32) {
         // After an append that failed, none of the same machine may reach the log: it would lack what came before.
         guard state.withLock({ $0.incarnation == incarnation && !$0.hasFailed }) else { return }
-        let now = now
-        let bytes = batch.encoded(now: now)
-        let (outcome, recordCount) = bytes.withUnsafeBytes { memory -> (AppendOutcome, Int64) in
-            let header = RecordBatchHeader(memory)!
-            var appends = [PendingAppend(header: header, bytes: memory, permission: batch.permission)]
-            leader.append(&appends, now: now)
-            return (appends[0].outcome, Int64(header.recordCount))
-        }
-        switch outcome {
+        switch leader.append(batch, now: now) {
         case .appended(let baseOffset, _):
             let waiter = PartitionWaiter(
-                offset: baseOffset + recordCount, listener: self, connection: token.rawValue,
+                offset: baseOffset + Int64(batch.recordCount), listener: self, connection: token.rawValue,
                 slot: UInt64(incarnation), index: 0)
             state.withLock { $0.appends[token.rawValue] = token }
             switch leader.wait(waiter) {

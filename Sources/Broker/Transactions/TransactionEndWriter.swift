@@ -2,7 +2,6 @@ import ClusterMetadata
 import CommitLog
 import CoordinatorCore
 import KafkaProtocol
-import RecordFormat
 import Replication
 import TransactionCoordinator
 
@@ -52,16 +51,7 @@ struct TransactionEndWriter: Sendable {
     private func append(
         _ end: TransactionEnd, to leader: PartitionLeader, _ done: @escaping @Sendable (ErrorCode) -> Void
     ) {
-        let now = broker.clock.wallMilliseconds
-        let batch = CoordinatorBatch.endOfTransaction(end)
-        let outcome = batch.encoded(now: now).withUnsafeBytes { bytes -> AppendOutcome in
-            var appends = [
-                PendingAppend(header: RecordBatchHeader(bytes)!, bytes: bytes, permission: batch.permission)
-            ]
-            leader.append(&appends, now: now)
-            return appends[0].outcome
-        }
-        switch outcome {
+        switch leader.append(.endOfTransaction(end), now: broker.clock.wallMilliseconds) {
         case .appended(let offset, _):
             let listener = DurabilityListener(done)
             let waiter = PartitionWaiter(offset: offset + 1, listener: listener, connection: 0, slot: 0, index: 0)
