@@ -19,6 +19,10 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+        .package(url: "https://github.com/grpc/grpc-swift-2", from: "2.4.3"),
+        .package(url: "https://github.com/grpc/grpc-swift-nio-transport", from: "2.9.2"),
+        .package(url: "https://github.com/grpc/grpc-swift-protobuf", from: "2.4.1"),
+        .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
     ],
     targets: [
         // What the kernel and the processor offer, in C.
@@ -50,6 +54,20 @@ let package = Package(
             name: "ClusterMetadata",
             dependencies: ["KafkaProtocol", "Configuration", .product(name: "GRDB", package: "GRDB.swift")],
             swiftSettings: swiftSettings),
+        // The metadata of a cluster, in etcd.
+        .target(
+            name: "EtcdMetadata",
+            dependencies: [
+                "ClusterMetadata",
+                .product(name: "GRPCCore", package: "grpc-swift-2"),
+                .product(name: "GRPCNIOTransportHTTP2Posix", package: "grpc-swift-nio-transport"),
+                .product(name: "GRPCProtobuf", package: "grpc-swift-protobuf"),
+                .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ],
+            exclude: ["Specification"], swiftSettings: swiftSettings),
         .target(name: "Replication", dependencies: ["CommitLog", "RecordFormat"], swiftSettings: swiftSettings),
 
         // The broker, its server and the command line.
@@ -64,7 +82,7 @@ let package = Package(
         .target(
             name: "MartletServer",
             dependencies: [
-                "Broker", "Configuration",
+                "Broker", "Configuration", "EtcdMetadata",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
@@ -110,8 +128,17 @@ let package = Package(
         .testTarget(name: "TidyTests", swiftSettings: swiftSettings),
         .testTarget(name: "ConfigurationTests", dependencies: ["Configuration"], swiftSettings: swiftSettings),
         .testTarget(
-            name: "ClusterMetadataTests", dependencies: ["ClusterMetadata", "Configuration", "KafkaProtocol"],
+            name: "ClusterMetadataTests",
+            dependencies: ["ClusterMetadata", "Configuration", "KafkaProtocol", "TestSupport"],
             swiftSettings: swiftSettings),
+        .testTarget(
+            name: "EtcdMetadataTests",
+            dependencies: [
+                "ClusterMetadata", "EtcdMetadata", .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: swiftSettings),
+        .testTarget(
+            name: "ReplicationTests", dependencies: ["Replication", "TestSupport"], swiftSettings: swiftSettings),
         .testTarget(
             name: "GroupCoordinatorTests",
             dependencies: ["CoordinatorCore", "GroupCoordinator", "KafkaProtocol", "TestSupport"],

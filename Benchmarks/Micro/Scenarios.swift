@@ -56,7 +56,7 @@ struct Scenario: Sendable {
         Scenario(name: "append-32-batches") {
             let fixture = try BrokerFixture(fileSystem: NullFileSystem())
             try fixture.createTopic("t", ["durability": "page-cache"])
-            let log = fixture.broker.topics.topic(named: "t")!.leaders[0].log
+            let log = fixture.broker.topics.topic(named: "t")!.leaders[0]!.log
             let batch = try Batch.of([String(repeating: "x", count: 100)])
             var appends: [PendingAppend] = []
             return {

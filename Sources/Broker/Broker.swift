@@ -9,16 +9,24 @@ import Synchronization
 
 /// One node: its topics and logs, and what its connections share.
 package final class Broker: Sendable {
-    package let controller: ClusterController
+    /// The metadata as this node knows it.
+    package let cluster: ClusterState
+    /// Whether there may be other nodes.
+    package let isClustered: Bool
+    package let environment: BrokerEnvironment
     package let logs: LogDirectory
     package let clock: any BrokerClock
     package let logger: Logger
     package let limits: BrokerLimits
     package let metrics = BrokerMetrics()
     /// Where work runs that may wait for the disk, one piece after the other.
-    package let control: ControlThread
-    let groupCommit: GroupCommit
+    package let control: any WorkQueue
+    let synchronizer: any LogSynchronizer
+    /// The listener that the other nodes use.
+    let interBrokerListener: String
     let fetchSessions: FetchSessionCache
+    let leaderThrottle = ReplicationThrottle()
+    let followerThrottle = ReplicationThrottle()
     let producerIds = ProducerIds()
     let partitions = PartitionRegistry()
     private let fixedConfiguration: BrokerConfiguration
@@ -29,63 +37,81 @@ package final class Broker: Sendable {
     // Set once while the broker is being made; they need the broker themselves.
     nonisolated(unsafe) private var services:
         (
-            topics: TopicService, groups: GroupService, transactions: TransactionService
+            peers: Peers, partitions: PartitionService, topics: TopicService, groups: GroupService,
+            transactions: TransactionService, membership: ClusterMembership, controller: Controller,
+            fetchers: ReplicaFetchers, inSyncSets: InSyncSetKeeper
         )!
+    private let isStarted = Atomic<Bool>(false)
 
     /// What a broker is made of; the server gives the real ones, tests simulated ones.
     package struct Parts: Sendable {
         package var configuration: BrokerConfiguration
-        package var controller: ClusterController
+        package var cluster: ClusterState
         package var logs: LogDirectory
-        package var clock: any BrokerClock
+        package var environment: BrokerEnvironment
+        /// Whether there may be other nodes.
+        package var isClustered: Bool
         package var logger: Logger
 
         package init(
-            configuration: BrokerConfiguration, controller: ClusterController, logs: LogDirectory,
-            clock: any BrokerClock, logger: Logger
+            configuration: BrokerConfiguration, cluster: ClusterState, logs: LogDirectory,
+            environment: BrokerEnvironment, isClustered: Bool = false, logger: Logger
         ) {
             self.configuration = configuration
-            self.controller = controller
+            self.cluster = cluster
             self.logs = logs
-            self.clock = clock
+            self.environment = environment
+            self.isClustered = isClustered
             self.logger = logger
         }
     }
 
     /// Takes over the logs of all topics that the metadata knows.
     package init(_ parts: Parts) throws(NodeError) {
-        controller = parts.controller
+        cluster = parts.cluster
         logs = parts.logs
-        clock = parts.clock
+        environment = parts.environment
+        clock = parts.environment.clock
+        isClustered = parts.isClustered
+        interBrokerListener = parts.configuration.optional("inter.broker.listener.name") ?? ""
         logger = parts.logger
         fixedConfiguration = parts.configuration
         limits = BrokerLimits(parts.configuration)
-        control = ControlThread(label: "martlet.control")
+        control = parts.environment.makeQueue("martlet.control")
         fetchSessions = FetchSessionCache(slots: parts.configuration.int("max.incremental.fetch.session.cache.slots"))
-        topicsState = Mutex(TopicTable([:], seed: UInt64.random(in: .min ... .max)))
+        topicsState = Mutex(TopicTable([:], seed: parts.environment.random()))
         configurationState = Mutex(parts.configuration)
         let partitions = partitions
         let logger = parts.logger
-        let clock = parts.clock
-        groupCommit = GroupCommit(threads: 1, clock: { clock.wallMilliseconds }) { log, result in
+        synchronizer = parts.environment.makeSynchronizer { log, result in
             switch result {
             case .success(let offset):
-                partitions.leader(of: log)?.synchronized(to: offset)
+                partitions.role(of: log)?.synchronized(to: offset)
             case .failure(.closed):
                 // The topic is gone; whoever waits on it has been told.
-                partitions.leader(of: log)?.failed()
+                partitions.role(of: log)?.end(.notLeader)
             case .failure(let error):
                 logger.critical(
                     "log.sync-failed",
                     metadata: ["partition": "\(log.name)", "error": "\(error)", "consequence": "log directory offline"])
-                for leader in partitions.all { leader.failed() }
+                for role in partitions.roles { role.end(.failed) }
             }
         }
-        services = (TopicService(broker: self), GroupService(broker: self), TransactionService(broker: self))
+        services = (
+            Peers(broker: self, network: environment.peers), PartitionService(broker: self), TopicService(broker: self),
+            GroupService(broker: self), TransactionService(broker: self), ClusterMembership(broker: self),
+            Controller(broker: self), ReplicaFetchers(broker: self), InSyncSetKeeper(broker: self)
+        )
         applyDynamicConfiguration()
-        try services.topics.openAll()
+        try services.partitions.openAll()
     }
 
+    var peers: Peers { services.peers }
+    package var partitionService: PartitionService { services.partitions }
+    package var membership: ClusterMembership { services.membership }
+    var controller: Controller { services.controller }
+    var replicaFetchers: ReplicaFetchers { services.fetchers }
+    var inSyncSets: InSyncSetKeeper { services.inSyncSets }
     package var topicService: TopicService { services.topics }
     package var groups: GroupService { services.groups }
     package var transactions: TransactionService { services.transactions }
@@ -93,8 +119,25 @@ package final class Broker: Sendable {
     /// Reads the groups and transactions from their logs, so that they are served. Call once, when the broker is
     /// otherwise ready.
     package func start() {
-        groups.loadAll()
-        transactions.loadAll()
+        isStarted.store(true, ordering: .relaxed)
+        rolesChanged()
+        if isClustered {
+            membership.start()
+            controller.start()
+            inSyncSets.start()
+        }
+    }
+
+    /// Whether this node decides about topics and partitions.
+    package var isController: Bool { !isClustered || controller.isActive }
+
+    /// This node leads and follows other partitions than before, or topics have changed.
+    func rolesChanged() {
+        guard isStarted.load(ordering: .relaxed) else { return }
+        groups.rolesChanged()
+        transactions.rolesChanged()
+        groups.topicsChanged()
+        replicaFetchers.rolesChanged()
     }
 
     // MARK: Topics for the data path
@@ -109,7 +152,7 @@ package final class Broker: Sendable {
 
     /// Every loop sees the new table with its next request.
     func publish(_ topics: [String: Topic]) {
-        let table = TopicTable(topics, seed: UInt64.random(in: .min ... .max))
+        let table = TopicTable(topics, seed: environment.random())
         topicsState.withLock { state in
             state = table
             generation.wrappingAdd(1, ordering: .relaxed)
@@ -122,9 +165,9 @@ package final class Broker: Sendable {
     package var configuration: BrokerConfiguration { configurationState.withLock { $0 } }
 
     var configurations: BrokerConfigurationLayers {
-        let image = controller.image
+        let image = cluster.image
         return BrokerConfigurationLayers(
-            dynamic: image.brokerConfigurations[controller.nodeId] ?? .init(),
+            dynamic: image.brokerConfigurations[cluster.nodeId] ?? .init(),
             dynamicDefault: image.brokerConfigurations[nil] ?? .init(), fixed: fixedConfiguration)
     }
 
@@ -141,10 +184,11 @@ package final class Broker: Sendable {
     }
 
     func endpoint(of registration: BrokerRegistration, listener: String) -> BrokerEndpoint {
-        guard registration.nodeId == controller.nodeId, let endpoint = advertised.withLock({ $0[listener] }) else {
-            return BrokerEndpoint(host: registration.host, port: registration.port)
+        if registration.nodeId == cluster.nodeId, let endpoint = advertised.withLock({ $0[listener] }) {
+            return endpoint
         }
-        return endpoint
+        let endpoint = registration.endpoint(on: listener)
+        return BrokerEndpoint(host: endpoint?.host ?? "", port: endpoint?.port ?? -1)
     }
 
     // MARK: The disk
@@ -164,20 +208,23 @@ package final class Broker: Sendable {
 
     /// Finishes what was begun: groups answer who waits, and what was appended is synced, so that its replies go out.
     package func quiesce() {
+        inSyncSets.stop()
+        replicaFetchers.stop()
         transactions.stop()
         groups.stop()
         control.stop()
-        groupCommit.stop()
+        peers.close()
+        synchronizer.stop()
     }
 
     /// Closes the logs cleanly. Connections must be closed before.
     package func close() throws(LogDirectoryError) {
         if logs.health.isOffline {
-            controller.close()
+            cluster.close()
             throw .offline
         }
         try logs.close(now: clock.wallMilliseconds)
-        controller.close()
+        cluster.close()
     }
 }
 

@@ -12,6 +12,8 @@ package struct BrokerLimits: Sendable {
     package let connections: Int
     package let connectionsPerAddress: Int
     package let idleMilliseconds: Int64
+    /// Whether consumers are sent to a replica in their rack (KIP-392).
+    package let selectsReplicaByRack: Bool
 
     init(_ configuration: BrokerConfiguration) {
         requestBytes = configuration.int("socket.request.max.bytes")
@@ -24,6 +26,8 @@ package struct BrokerLimits: Sendable {
         decompressedBatchBytes = configuration.int("max.decompressed.batch.bytes")
         connections = configuration.int("max.connections")
         connectionsPerAddress = configuration.int("max.connections.per.ip")
+        selectsReplicaByRack =
+            configuration.optional("replica.selector.class")?.hasSuffix("RackAwareReplicaSelector") ?? false
         idleMilliseconds = configuration.long("connections.max.idle.ms")
     }
 }

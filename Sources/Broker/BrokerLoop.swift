@@ -230,14 +230,14 @@ package final class BrokerLoop: @unchecked Sendable {
         scheduleCheck()
     }
 
-    private func handleWake(_ waiter: PartitionWaiter, failed: Bool) {
+    private func handleWake(_ waiter: PartitionWaiter, _ result: WaitResult) {
         guard let connection = connections[waiter.connection], let state = connection.state(of: waiter.slot) else {
             return
         }
         beginTick()
         switch state {
         case .produce(let produce):
-            produce.reached(waiter.index, failed: failed, connection: connection, slot: waiter.slot)
+            produce.reached(waiter.index, result, connection: connection, slot: waiter.slot)
         case .fetch:
             wokenFetches.append((waiter.connection, waiter.slot))
         case .elsewhere, .ready:
@@ -247,11 +247,11 @@ package final class BrokerLoop: @unchecked Sendable {
 }
 
 extension BrokerLoop: PartitionListener {
-    package func wake(_ waiter: PartitionWaiter, failed: Bool) {
+    package func wake(_ waiter: PartitionWaiter, _ result: WaitResult) {
         if port.isCurrent {
-            handleWake(waiter, failed: failed)
+            handleWake(waiter, result)
         } else {
-            port.execute { [self] in handleWake(waiter, failed: failed) }
+            port.execute { [self] in handleWake(waiter, result) }
         }
     }
 }

@@ -4,9 +4,9 @@ import Logging
 /// The work that logs need from time to time, on a thread of its own: retention, compaction, checkpoints.
 package final class BrokerMaintenance: Sendable {
     private let broker: Broker
-    private let thread = ControlThread(label: "martlet.maintenance")
+    private let thread: any WorkQueue
     /// Compaction takes long; it must not hold up the rest.
-    private let cleanerThread = ControlThread(label: "martlet.cleaner")
+    private let cleanerThread: any WorkQueue
     /// How long files that were removed are looked for at the most.
     private static let deletionInterval: Int64 = 10_000
     private static let producerExpirationInterval: Int64 = 600_000
@@ -14,6 +14,8 @@ package final class BrokerMaintenance: Sendable {
 
     package init(_ broker: Broker) {
         self.broker = broker
+        thread = broker.environment.makeQueue("martlet.maintenance")
+        cleanerThread = broker.environment.makeQueue("martlet.cleaner")
     }
 
     package func start() {
@@ -28,7 +30,7 @@ package final class BrokerMaintenance: Sendable {
         }
         repeatedly(every: BrokerMaintenance.flushInterval) { maintenance in
             let now = maintenance.broker.clock.wallMilliseconds
-            for leader in maintenance.broker.partitions.all { leader.flushIfDue(now: now) }
+            for leader in maintenance.broker.partitions.leaders { leader.flushIfDue(now: now) }
         }
         if broker.configuration.bool("log.cleaner.enable") { scheduleCleaning() }
     }

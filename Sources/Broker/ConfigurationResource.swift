@@ -42,9 +42,9 @@ enum ConfigurationResource: Hashable {
                 }
             }
         case .broker(let id?):
-            guard id == broker.controller.nodeId else {
+            guard id == broker.cluster.nodeId else {
                 throw MetadataRefusal(
-                    .invalidRequest, "Unexpected broker id, expected \(broker.controller.nodeId), but got \(id).")
+                    .invalidRequest, "Unexpected broker id, expected \(broker.cluster.nodeId), but got \(id).")
             }
             return BrokerConfigurations.all.map { .broker($0, layers) }
         }
@@ -55,7 +55,7 @@ enum ConfigurationResource: Hashable {
         switch self {
         case .topic(let name): return try existing(name, broker).configuration
         case .broker(let id):
-            if let id, id != broker.controller.nodeId {
+            if let id, id != broker.cluster.nodeId {
                 throw MetadataRefusal(.invalidRequest, "There is no broker \(id).")
             }
             return id == nil ? broker.configurations.dynamicDefault : broker.configurations.dynamic
@@ -85,7 +85,7 @@ enum ConfigurationResource: Hashable {
         if let objection = TopicName.objection(to: name) {
             throw MetadataRefusal(.invalidTopicException, objection)
         }
-        guard let topic = broker.controller.image.topic(named: name) else {
+        guard let topic = broker.cluster.image.topic(named: name) else {
             throw MetadataRefusal(.unknownTopicOrPartition, "There is no topic '\(name)'.")
         }
         return topic

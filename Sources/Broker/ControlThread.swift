@@ -1,9 +1,19 @@
 import Dispatch
 import Synchronization
 
+/// Where work runs that may wait: one piece after the other, in order. The simulation's runs on the one thread there is.
+package protocol WorkQueue: AnyObject, Sendable {
+    /// Whether long work should end early.
+    var isStopping: Bool { get }
+    func enqueue(_ work: @escaping @Sendable () -> Void)
+    func schedule(afterMilliseconds delay: Int64, _ work: @escaping @Sendable () -> Void)
+    /// Waits for what runs now; what is still queued is dropped. Not to be called from its own work.
+    func stop()
+}
+
 /// A queue for work that may wait for the disk: changes of topics and configurations, loading of groups, time-outs of
 /// groups. The connections' threads never wait for it.
-package final class ControlThread: Sendable {
+package final class ControlThread: WorkQueue {
     private let queue: DispatchQueue
     private let isStopped = Atomic<Bool>(false)
     /// Work whose time has not come. Kept here and not by the timers, so that nothing outlives `stop`: a timer may be
@@ -19,7 +29,6 @@ package final class ControlThread: Sendable {
         queue = DispatchQueue(label: label)
     }
 
-    /// Whether long work should end early.
     package var isStopping: Bool { isStopped.load(ordering: .acquiring) }
 
     package func enqueue(_ work: @escaping @Sendable () -> Void) {
@@ -44,7 +53,6 @@ package final class ControlThread: Sendable {
         if !isStopped.load(ordering: .acquiring) { work?() }
     }
 
-    /// Waits for what runs now; what is still queued is dropped. Not to be called from its own work.
     package func stop() {
         isStopped.store(true, ordering: .releasing)
         queue.sync {}

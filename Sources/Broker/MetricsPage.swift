@@ -94,7 +94,7 @@ package enum MetricsPage {
     }
 
     private static func logs(_ broker: Broker, into page: inout Page) {
-        let leaders = broker.topics.topics.values.sorted { $0.name < $1.name }.flatMap(\.leaders)
+        let logs = broker.topics.topics.values.sorted { $0.name < $1.name }.flatMap(\.logs)
         page.begin("martlet_log_directory_online", "gauge", "1 while the data folder is usable.")
         page.sample("martlet_log_directory_online", [], broker.logs.health.isOffline ? 0 : 1)
         let gauges: [(name: String, help: String, value: (Log) -> Int64)] = [
@@ -105,10 +105,9 @@ package enum MetricsPage {
         ]
         for gauge in gauges {
             page.begin(gauge.name, "gauge", gauge.help)
-            for leader in leaders {
+            for log in logs {
                 page.sample(
-                    gauge.name, [("topic", leader.topic), ("partition", "\(leader.partition)")],
-                    gauge.value(leader.log))
+                    gauge.name, [("topic", log.name.topic), ("partition", "\(log.name.partition)")], gauge.value(log))
             }
         }
     }

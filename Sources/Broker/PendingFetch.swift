@@ -11,12 +11,20 @@ final class PendingFetch {
     private let session: FetchSession?
     private let isIncremental: Bool
     private let start: Int64
-    private var waitingAt: [PartitionLeader] = []
+    private let listener: String
+    /// The follower that asks; nil for a consumer.
+    private let replica: (id: Int32, epoch: Int64)?
+    private var waitingAt: [ReadablePartition] = []
+    /// What a follower has it says once, with its request.
+    private var isFirstRead = true
 
     init(
         request: FetchRequest, version: Int16, correlationId: Int32, partitions: [FetchPartition],
-        session: FetchSession?, isIncremental: Bool, start: Int64
+        session: FetchSession?, isIncremental: Bool, start: Int64, listener: String
     ) {
+        self.listener = listener
+        let replicaId = version >= 15 ? request.replicaState.replicaId : request.replicaId
+        replica = replicaId >= 0 ? (replicaId, version >= 15 ? request.replicaState.replicaEpoch : -1) : nil
         self.request = request
         self.version = version
         self.correlationId = correlationId
@@ -29,7 +37,7 @@ final class PendingFetch {
     /// Answers at once, or waits.
     func begin(_ context: RequestContext) {
         let results = read(context.loop)
-        if isEnough(results) {
+        if isEnough(results, context.loop) {
             context.loop.metrics.immediate(.fetch, error: .none)
             context.connection.reply { encode(results, into: &$0, loop: context.loop) }
             return
@@ -45,7 +53,7 @@ final class PendingFetch {
         stopWaiting(connection: connection, slot: slot)
         let loop = connection.loop
         let results = read(loop)
-        guard isLastTry || isEnough(results) else {
+        guard isLastTry || isEnough(results, loop) else {
             wait(results, connection: connection, slot: slot)
             return
         }
@@ -56,23 +64,41 @@ final class PendingFetch {
     }
 
     func stopWaiting(connection: Connection, slot: UInt64) {
-        for leader in waitingAt { leader.stopWaiting(connection.loop, connection: connection.id, slot: slot) }
+        for source in waitingAt { source.stopWaiting(connection.loop, connection: connection.id, slot: slot) }
         waitingAt.removeAll(keepingCapacity: true)
     }
 
     private func wait(_ results: [Result], connection: Connection, slot: UInt64) {
         for (index, result) in results.enumerated() {
-            guard let leader = result.leader else { continue }
+            guard let source = result.source else { continue }
             let waiter = PartitionWaiter(
-                offset: result.highWatermark + 1, listener: connection.loop, connection: connection.id, slot: slot,
+                offset: result.readUpTo + 1, listener: connection.loop, connection: connection.id, slot: slot,
                 index: Int32(index))
-            switch leader.wait(waiter) {
-            case .waiting: waitingAt.append(leader)
-            case .reached:
+            var outcome: PartitionLeader.WaitOutcome
+            if replica != nil, case .leader(let leader) = source {
+                outcome = leader.waitForAppend(waiter)
+                if outcome == .waiting, showsWatermark(connection.loop) {
+                    let moved = PartitionWaiter(
+                        offset: result.highWatermark + 1, listener: connection.loop, connection: connection.id,
+                        slot: slot, index: Int32(index))
+                    waitingAt.append(source)
+                    outcome = leader.wait(moved)
+                }
+            } else {
+                outcome = source.wait(waiter)
+            }
+            switch outcome {
+            case .waiting: waitingAt.append(source)
+            case .over(.reached), .over(.reachedWithTooFewReplicas):
                 // It moved on in the meantime.
-                connection.loop.wake(waiter, failed: false)
+                connection.loop.wake(waiter, .reached)
                 return
-            case .failed:
+            case .over(.notLeader):
+                // Another leads, which this loop sees with its next turn.
+                let loop = connection.loop
+                loop.port.execute { loop.wake(waiter, .reached) }
+                return
+            case .over(.failed):
                 // The next read says why; nothing moves here any more, so only the deadline ends the wait.
                 continue
             }
@@ -84,7 +110,10 @@ final class PendingFetch {
     private struct Result {
         var partition: FetchPartition
         var error = ErrorCode.none
-        var leader: PartitionLeader?
+        var source: ReadablePartition?
+        /// The end of what this reader is given.
+        var readUpTo: Int64 = -1
+        var preferredReplica: Int32 = -1
         var highWatermark: Int64 = -1
         var lastStableOffset: Int64 = -1
         var logStartOffset: Int64 = -1
@@ -104,11 +133,19 @@ final class PendingFetch {
 
     private var committedOnly: Bool { request.isolationLevel == 1 }
 
-    private func isEnough(_ results: [Result]) -> Bool {
+    /// Where consumers read from followers, these are told at once how far they may show what they have.
+    private func showsWatermark(_ loop: BrokerLoop) -> Bool { loop.broker.limits.selectsReplicaByRack }
+
+    private func isEnough(_ results: [Result], _ loop: BrokerLoop) -> Bool {
         if request.maxWaitMs <= 0 || results.isEmpty { return true }
         var bytes = 0
         for result in results {
-            if result.error != .none || result.divergingEpoch != nil { return true }
+            if replica != nil, session != nil, result.highWatermark > result.partition.knownHighWatermark,
+                showsWatermark(loop)
+            {
+                return true
+            }
+            if result.error != .none || result.divergingEpoch != nil || result.preferredReplica >= 0 { return true }
             guard let slice = result.slice, slice.length > 0 else { continue }
             // More follows in the next segment, for which the consumer must ask anew.
             if slice.isFromClosedSegment { return true }
@@ -129,42 +166,73 @@ final class PendingFetch {
             let topic =
                 version >= 13
                 ? topics.topic(withId: partition.topicId) : topics.topic(named: partition.topicName)
-            if let leader = topic?.leader(of: partition.partition) {
+            if let source = ReadablePartition(
+                topic, partition.partition, includingFollowers: replica == nil && version >= 11)
+            {
                 read(
-                    leader, into: &result, maxBytes: min(Int(max(0, partition.maxBytes)), budget),
+                    source, loop, into: &result, maxBytes: min(Int(max(0, partition.maxBytes)), budget),
                     needsOneBatch: needsOneBatch)
+                if replica != nil { throttle(&result, topic, loop) }
                 if let slice = result.slice, slice.length > 0 {
                     budget = max(0, budget - slice.length)
                     needsOneBatch = false
                 }
+            } else if let topic {
+                result.error = topic.refusal(of: partition.partition)
+            } else if isInMetadata(partition, loop) {
+                // Its partitions are about to be opened here.
+                result.error = .notLeaderOrFollower
             } else {
-                result.error = version >= 13 && topic == nil ? .unknownTopicId : .unknownTopicOrPartition
+                result.error = version >= 13 ? .unknownTopicId : .unknownTopicOrPartition
             }
             results.append(result)
         }
+        isFirstRead = false
         return results
     }
 
-    private func read(_ leader: PartitionLeader, into result: inout Result, maxBytes: Int, needsOneBatch: Bool) {
+    private func read(
+        _ source: ReadablePartition, _ loop: BrokerLoop, into result: inout Result, maxBytes: Int, needsOneBatch: Bool
+    ) {
         let partition = result.partition
-        result.error = ErrorCode(leaderEpoch: partition.currentLeaderEpoch, of: leader)
+        result.error = ErrorCode(leaderEpoch: partition.currentLeaderEpoch, of: source)
         guard result.error == .none else { return }
-        result.leader = leader
-        let log = leader.log
-        result.highWatermark = leader.highWatermark
-        result.lastStableOffset = min(result.highWatermark, log.lastStableOffset)
-        result.logStartOffset = log.startOffset
-        if partition.lastFetchedEpoch >= 0 {
-            guard let end = leader.end(ofEpoch: partition.lastFetchedEpoch) else {
-                result.refuse(.offsetOutOfRange)
-                return
-            }
-            if end.epoch < partition.lastFetchedEpoch || end.offset < partition.fetchOffset {
-                result.divergingEpoch = (end.epoch, end.offset)
+        result.source = source
+        let log = source.log
+        // Before the watermark, which the follower's progress may move.
+        let logEnd = log.endOffset
+        result.readUpTo = logEnd
+        if let replica, isFirstRead, let leader = source.leader, !diverges(partition, source, into: &result) {
+            guard partition.fetchOffset <= logEnd,
+                leader.fetched(
+                    by: replica.id, brokerEpoch: replica.epoch, from: partition.fetchOffset,
+                    now: loop.broker.clock.monotonicMilliseconds)
+            else {
+                result.refuse(partition.fetchOffset <= logEnd ? .notLeaderOrFollower : .offsetOutOfRange)
+                result.logStartOffset = log.startOffset
                 return
             }
         }
-        let end = committedOnly ? result.lastStableOffset : result.highWatermark
+        result.highWatermark = source.highWatermark
+        result.lastStableOffset = min(result.highWatermark, log.lastStableOffset)
+        result.logStartOffset = log.startOffset
+        if result.divergingEpoch != nil || diverges(partition, source, into: &result) { return }
+        if let leader = source.leader, let closer = closerReplica(leader, from: partition.fetchOffset, loop) {
+            result.preferredReplica = closer
+            return
+        }
+        let end: Int64
+        if replica != nil {
+            end = logEnd
+        } else {
+            end = committedOnly ? result.lastStableOffset : result.highWatermark
+            result.readUpTo = result.highWatermark
+        }
+        if case .follower = source, partition.fetchOffset > end {
+            // The leader may have more; this replica does not know yet.
+            result.refuse(.offsetNotAvailable)
+            return
+        }
         // Nothing new, the common case of a consumer that keeps up.
         if partition.fetchOffset == end && end >= result.logStartOffset { return }
         if partition.fetchOffset > end && partition.fetchOffset <= log.endOffset { return }
@@ -178,13 +246,117 @@ final class PendingFetch {
             }
         } catch {
             result.refuse(ErrorCode(error))
+            // A follower begins there.
+            if replica != nil { result.logStartOffset = log.startOffset }
         }
+    }
+
+    private func isInMetadata(_ partition: FetchPartition, _ loop: BrokerLoop) -> Bool {
+        let image = loop.broker.cluster.image
+        return version >= 13
+            ? image.topicNames[partition.topicId] != nil : image.topics[partition.topicName] != nil
+    }
+
+    /// A replica that is moved gets nothing for now when the others' share is used up (KIP-73).
+    private func throttle(_ result: inout Result, _ topic: Topic?, _ loop: BrokerLoop) {
+        let partition = result.partition.partition
+        guard let slice = result.slice, slice.length > 0, let replica, let topic, !topic.throttled.leaders.isEmpty,
+            topic.throttled.leaders.contains(partition: partition, broker: loop.broker.cluster.nodeId),
+            let partitions = loop.broker.cluster.image.topic(named: topic.name)?.partitions,
+            partitions.indices.contains(Int(partition)),
+            !partitions[Int(partition)].inSyncReplicas.contains(replica.id)
+        else { return }
+        let rate = loop.broker.configuration.long("leader.replication.throttled.rate")
+        let now = loop.broker.clock.monotonicMilliseconds
+        if loop.broker.leaderThrottle.delay(rate: rate, now: now) > 0 {
+            result.slice = nil
+        } else {
+            loop.broker.leaderThrottle.passed(bytes: slice.length, rate: rate, now: now)
+        }
+    }
+
+    /// Whether the reader's records are others than the leader's (KIP-595), or from a time that nobody knows any more.
+    private func diverges(
+        _ partition: FetchPartition, _ source: ReadablePartition, into result: inout Result
+    ) -> Bool {
+        guard partition.lastFetchedEpoch >= 0 else { return false }
+        // It is of this log's last epoch, and there is nothing of a later one: the common case, without a lock.
+        if partition.lastFetchedEpoch == source.log.latestEpoch, partition.fetchOffset <= source.log.endOffset {
+            return false
+        }
+        guard let end = source.end(ofEpoch: partition.lastFetchedEpoch) else {
+            result.refuse(.offsetOutOfRange)
+            if replica != nil { result.logStartOffset = source.log.startOffset }
+            return true
+        }
+        guard end.epoch < partition.lastFetchedEpoch || end.offset < partition.fetchOffset else { return false }
+        result.divergingEpoch = (end.epoch, end.offset)
+        return true
+    }
+
+    /// An in-sync replica in the consumer's rack, if this node is not in it and the broker is told to look (KIP-392).
+    private func closerReplica(_ leader: PartitionLeader, from offset: Int64, _ loop: BrokerLoop) -> Int32? {
+        guard replica == nil, version >= 11, !request.rackId.isEmpty, loop.broker.limits.selectsReplicaByRack else {
+            return nil
+        }
+        let image = loop.broker.cluster.image
+        guard image.brokers[loop.broker.cluster.nodeId]?.rack != request.rackId,
+            let partitions = image.topic(named: leader.topic)?.partitions,
+            partitions.indices.contains(Int(leader.partition))
+        else { return nil }
+        let followers = leader.followers
+        // The one that has most; it must have what is asked for.
+        return partitions[Int(leader.partition)].inSyncReplicas.filter { replica in
+            image.brokers[replica]?.rack == request.rackId && (followers[replica]?.endOffset ?? -1) >= offset
+        }.max { (followers[$0]?.endOffset ?? -1, $1) < (followers[$1]?.endOffset ?? -1, $0) }
     }
 
     // MARK: Replying
 
+    /// Where the client finds the leaders that it did not find here (KIP-951).
+    private var redirections: [FetchPartitionKey: FetchResponse.LeaderIdAndEpoch] = [:]
+
+    private func findLeaders(_ results: [Result], _ loop: BrokerLoop) {
+        if !redirections.isEmpty { redirections.removeAll() }
+        guard version >= 16 else { return }
+        for result in results where result.error == .notLeaderOrFollower || result.error == .fencedLeaderEpoch {
+            let partition = result.partition
+            guard let topic = loop.broker.cluster.image.topic(withId: partition.topicId),
+                topic.partitions.indices.contains(Int(partition.partition)),
+                topic.partitions[Int(partition.partition)].leader >= 0
+            else { continue }
+            var leader = FetchResponse.LeaderIdAndEpoch()
+            leader.leaderId = topic.partitions[Int(partition.partition)].leader
+            leader.leaderEpoch = topic.partitions[Int(partition.partition)].leaderEpoch
+            redirections[partition.key] = leader
+        }
+    }
+
+    private func endpoints(_ broker: Broker) -> TaggedFieldsWriter {
+        var tagged = TaggedFieldsWriter()
+        guard !redirections.isEmpty else { return tagged }
+        let image = broker.cluster.image
+        let endpoints = Set(redirections.values.map(\.leaderId)).sorted().compactMap { id in
+            image.brokers[id].map { registration in
+                let endpoint = broker.endpoint(of: registration, listener: listener)
+                var entry = FetchResponse.NodeEndpoint()
+                entry.nodeId = id
+                entry.host = endpoint.host
+                entry.port = endpoint.port
+                entry.rack = registration.rack
+                return entry
+            }
+        }
+        var writer = ByteWriter()
+        writer.arrayCount(endpoints.count, flexible: true)
+        for endpoint in endpoints { endpoint.encode(to: &writer, version: version) }
+        if !endpoints.isEmpty { tagged.append(0, writer) }
+        return tagged
+    }
+
     private func encode(_ results: [Result], into buffer: inout ReplyBuffer, loop: BrokerLoop) {
         let told = isIncremental ? results.filter(isNews) : results
+        findLeaders(told, loop)
         let flexible = version >= FetchRequest.firstFlexibleVersion
         let frame = buffer.beginFrame(correlationId: correlationId, flexibleHeader: flexible)
         buffer.writer.write(Int32(0))  // throttle time
@@ -220,7 +392,7 @@ final class PendingFetch {
             }
             if flexible { buffer.writer.noTaggedFields() }
         }
-        if flexible { buffer.writer.noTaggedFields() }
+        if flexible { buffer.writer.taggedFields(endpoints(loop.broker)) }
         buffer.endFrame(frame)
         loop.metrics.sent(bytes: bytes)
         remember(told)
@@ -242,7 +414,7 @@ final class PendingFetch {
         } else {
             buffer.writer.arrayCount(-1, flexible: flexible)
         }
-        if version >= 11 { buffer.writer.write(Int32(-1)) }  // preferred read replica
+        if version >= 11 { buffer.writer.write(result.preferredReplica) }
         let slice = result.slice
         let length = slice?.length ?? 0
         if flexible {
@@ -261,12 +433,18 @@ final class PendingFetch {
             field.encode(to: &writer, version: version)
             tagged.append(0, writer)
         }
+        if let leader = redirections[result.partition.key] {
+            var writer = ByteWriter()
+            leader.encode(to: &writer, version: version)
+            tagged.append(1, writer)
+        }
         buffer.writer.taggedFields(tagged)
     }
 
     /// Whether an incremental reply must carry the partition.
     private func isNews(_ result: Result) -> Bool {
-        result.error != .none || result.divergingEpoch != nil || (result.slice?.length ?? 0) > 0
+        result.error != .none || result.divergingEpoch != nil || result.preferredReplica >= 0
+            || (result.slice?.length ?? 0) > 0
             || result.partition.wasToldAnError || result.highWatermark != result.partition.knownHighWatermark
             || result.logStartOffset != result.partition.knownLogStartOffset
     }

@@ -32,8 +32,8 @@ enum ProduceCompletion {
                 connection: origin.connection.id, slot: slot, index: origin.index)
             switch leader.wait(waiter) {
             case .waiting: pending.leaders.append(leader)
-            case .reached: pending.reached(origin.index, failed: false, connection: origin.connection, slot: slot)
-            case .failed: pending.reached(origin.index, failed: true, connection: origin.connection, slot: slot)
+            case .over(let result):
+                pending.reached(origin.index, result, connection: origin.connection, slot: slot)
             }
         case .refused(let refusal):
             refuse(ErrorCode(refusal), origin, loop: loop)
@@ -90,9 +90,9 @@ final class PendingProduce {
         remaining = partitions.count
     }
 
-    /// The partition's records are in place, or with `failed` never will be.
-    func reached(_ index: Int32, failed: Bool, connection: Connection, slot: UInt64) {
-        if failed { fail(index, with: .kafkaStorageError, connection: connection, slot: slot) }
+    /// The partition's records are in place, or will not be as far as this node can tell.
+    func reached(_ index: Int32, _ result: WaitResult, connection: Connection, slot: UInt64) {
+        if let code = ErrorCode(result) { fail(index, with: code, connection: connection, slot: slot) }
         settled(index, connection: connection, slot: slot)
     }
 

@@ -11,7 +11,7 @@ final class ProducerIds: Sendable {
     }
 
     /// On the control thread.
-    func nextFromNewBlock(_ controller: ClusterController) throws(MetadataStoreError) -> Int64 {
+    func nextFromNewBlock(_ controller: ClusterState) throws(MetadataStoreError) -> Int64 {
         if let id = next() { return id }
         let new = try controller.allocateProducerIds()
         return block.withLock { block in

@@ -6,16 +6,6 @@ import Replication
 
 /// The one place where inner errors become the protocol's.
 extension ErrorCode {
-    /// What is wrong with the leader epoch that a client believes in (KIP-320): NONE when it is the leader's, or -1 for
-    /// a client that does not say.
-    init(leaderEpoch: Int32, of leader: PartitionLeader) {
-        if leaderEpoch < 0 || leaderEpoch == leader.leaderEpoch {
-            self = .none
-        } else {
-            self = leaderEpoch < leader.leaderEpoch ? .fencedLeaderEpoch : .unknownLeaderEpoch
-        }
-    }
-
     /// Of a topic that is not there.
     init(missingTopic name: String) {
         self = TopicName.objection(to: name) == nil ? .unknownTopicOrPartition : .invalidTopicException
@@ -31,7 +21,7 @@ extension ErrorCode {
         case .messageTooLarge: self = .messageTooLarge
         case .recordListTooLarge: self = .recordListTooLarge
         case .diskFull, .storageFailure: self = .kafkaStorageError
-        case .closed: self = .notLeaderOrFollower
+        case .closed, .notInThisRole: self = .notLeaderOrFollower
         }
     }
 
@@ -57,14 +47,26 @@ extension ErrorCode {
         switch error {
         case .offsetOutOfRange: self = .offsetOutOfRange
         case .storageFailure, .offline: self = .kafkaStorageError
-        case .closed: self = .notLeaderOrFollower
+        case .closed, .notInThisRole: self = .notLeaderOrFollower
         }
     }
 
+    /// nil for what was reached.
+    init?(_ result: WaitResult) {
+        switch result {
+        case .reached: return nil
+        case .reachedWithTooFewReplicas: self = .notEnoughReplicasAfterAppend
+        case .notLeader: self = .notLeaderOrFollower
+        case .failed: self = .kafkaStorageError
+        }
+    }
+
+    /// Errors that clients try again with the controller that there is by then.
     init(_ error: MetadataStoreError) {
         switch error {
-        case .conflict: self = .concurrentTransactions
-        case .unavailable, .corrupt: self = .kafkaStorageError
+        case .conflict: self = .notController
+        case .unavailable, .unknownOutcome, .noSession: self = .requestTimedOut
+        case .corrupt: self = .kafkaStorageError
         }
     }
 }

@@ -44,6 +44,12 @@ package enum RequestDispatcher {
                 // What was produced before must be there for what is asked after.
                 connection.loop.flushAppends()
                 let clientId = header.clientId.map { String(decoding: frame[$0], as: UTF8.self) }
+                if entry.isForController, clientId != Peers.clientId, clientId != Peers.forwardingClientId,
+                    ControllerForwarding.isNeeded(connection)
+                {
+                    ControllerForwarding.forward(frame, header, body: cursor.position, from: connection)
+                    return .done
+                }
                 let context = RequestContext(
                     broker: connection.loop.broker, loop: connection.loop, connection: connection,
                     apiKey: entry.apiKey, version: header.apiVersion, correlationId: header.correlationId,

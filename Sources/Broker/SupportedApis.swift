@@ -5,6 +5,8 @@ enum SupportedApis {
     struct Entry: Sendable {
         let apiKey: ApiKey
         let versions: ClosedRange<Int16>
+        /// Whether only the controller can do it: other nodes pass the request on.
+        var isForController = false
         let run: @Sendable (RawSpan, inout ByteCursor, RequestContext) throws(ProtocolDecodingError) -> Void
     }
 
@@ -25,8 +27,8 @@ enum SupportedApis {
         entry(DescribeGroupsHandler.self),
         entry(ListGroupsHandler.self),
         entry(ApiVersionsHandler.self),
-        entry(CreateTopicsHandler.self),
-        entry(DeleteTopicsHandler.self),
+        forController(CreateTopicsHandler.self),
+        forController(DeleteTopicsHandler.self),
         entry(DeleteRecordsHandler.self),
         entry(InitProducerIdHandler.self),
         entry(OffsetForLeaderEpochHandler.self),
@@ -39,16 +41,22 @@ enum SupportedApis {
         entry(CreateAclsHandler.self),
         entry(DeleteAclsHandler.self),
         entry(DescribeConfigsHandler.self),
-        entry(AlterConfigsHandler.self),
+        forController(AlterConfigsHandler.self),
         entry(DescribeLogDirsHandler.self),
-        entry(CreatePartitionsHandler.self),
+        forController(CreatePartitionsHandler.self),
         entry(DeleteGroupsHandler.self),
-        entry(IncrementalAlterConfigsHandler.self),
+        forController(IncrementalAlterConfigsHandler.self),
+        forController(ElectLeadersHandler.self),
+        forController(AlterPartitionReassignmentsHandler.self),
+        entry(ListPartitionReassignmentsHandler.self),
         entry(OffsetDeleteHandler.self),
+        entry(DescribeQuorumHandler.self),
         entry(DescribeClusterHandler.self),
         entry(DescribeProducersHandler.self),
+        forController(UnregisterBrokerHandler.self),
         entry(DescribeTransactionsHandler.self),
         entry(ListTransactionsHandler.self),
+        entry(AlterPartitionHandler.self),
         entry(ConsumerGroupHeartbeatHandler.self),
         entry(ConsumerGroupDescribeHandler.self),
         entry(ListConfigResourcesHandler.self),
@@ -63,6 +71,12 @@ enum SupportedApis {
 
     static func entry(for key: Int16) -> Entry? {
         key >= 0 && key < byKey.count ? byKey[Int(key)] : nil
+    }
+
+    private static func forController<Handler: RequestHandler>(_ handler: Handler.Type) -> Entry {
+        var entry = entry(handler)
+        entry.isForController = true
+        return entry
     }
 
     private static func entry<Handler: RequestHandler>(_ handler: Handler.Type) -> Entry {

@@ -1,3 +1,4 @@
+import CommitLog
 import Configuration
 import KafkaProtocol
 import RecordFormat
@@ -8,19 +9,30 @@ package final class Topic: Sendable {
     package let name: String
     package let id: Uuid
     package let isInternal: Bool
-    package let leaders: [PartitionLeader]
+    /// By partition; nil where another node leads, or none.
+    package let leaders: [PartitionLeader?]
+    /// By partition; nil where this node does not follow. Empty where it follows none.
+    package let followers: [PartitionFollower?]
     package let rules: RecordBatchRules
     package let maximumBatchBytes: Int
     package let minimumInSyncReplicas: Int
+    /// Whose copying is throttled while they are moved.
+    package let throttled: (leaders: ThrottledReplicas, followers: ThrottledReplicas)
 
     package init(
-        name: String, id: Uuid, isInternal: Bool, leaders: [PartitionLeader], rules: RecordBatchRules,
-        maximumBatchBytes: Int, minimumInSyncReplicas: Int
+        name: String, id: Uuid, isInternal: Bool, leaders: [PartitionLeader?], followers: [PartitionFollower?],
+        rules: RecordBatchRules,
+        maximumBatchBytes: Int, minimumInSyncReplicas: Int,
+        throttled: (leaders: ThrottledReplicas, followers: ThrottledReplicas) = (
+            ThrottledReplicas([]), ThrottledReplicas([])
+        )
     ) {
+        self.throttled = throttled
         self.name = name
         self.id = id
         self.isInternal = isInternal
         self.leaders = leaders
+        self.followers = followers
         self.rules = rules
         self.maximumBatchBytes = maximumBatchBytes
         self.minimumInSyncReplicas = minimumInSyncReplicas
@@ -29,6 +41,18 @@ package final class Topic: Sendable {
     package func leader(of partition: Int32) -> PartitionLeader? {
         partition >= 0 && partition < leaders.count ? leaders[Int(partition)] : nil
     }
+
+    package func follower(of partition: Int32) -> PartitionFollower? {
+        partition >= 0 && partition < followers.count ? followers[Int(partition)] : nil
+    }
+
+    /// What a request about a partition is told that this node does not lead.
+    func refusal(of partition: Int32) -> ErrorCode {
+        partition >= 0 && partition < leaders.count ? .notLeaderOrFollower : .unknownTopicOrPartition
+    }
+
+    /// The logs that this node has of the topic.
+    package var logs: [Log] { leaders.compactMap { $0?.log } + followers.compactMap { $0?.log } }
 }
 
 /// The topics, looked up by the bytes of their name so that a request makes no `String`. Immutable: a change makes a

@@ -27,20 +27,21 @@ package final class SQLiteMetadataStore: MetadataStore {
         }
     }
 
-    package func entries() throws(MetadataStoreError) -> [MetadataEntry] {
+    package func snapshot() throws(MetadataStoreError) -> MetadataSnapshot {
         do {
-            return try database.read { database in
+            let entries = try database.read { database in
                 try Row.fetchAll(database, sql: "SELECT key, value, version FROM entry ORDER BY key").map { row in
                     let value: Data = row["value"]
                     return MetadataEntry(key: row["key"], value: [UInt8](value), version: row["version"])
                 }
             }
+            return MetadataSnapshot(entries: entries, revision: 0)
         } catch {
             throw .unavailable("\(error)")
         }
     }
 
-    package func commit(_ transaction: MetadataTransaction) throws(MetadataStoreError) {
+    package func commit(_ transaction: MetadataTransaction) throws(MetadataStoreError) -> Int64 {
         do {
             try database.write { database in
                 for condition in transaction.conditions {
@@ -53,21 +54,28 @@ package final class SQLiteMetadataStore: MetadataStore {
                 for key in transaction.deletes {
                     try database.execute(sql: "DELETE FROM entry WHERE key = ?", arguments: [key])
                 }
-                for (key, value) in transaction.puts {
+                for put in transaction.puts {
                     try database.execute(
                         sql: """
                             INSERT INTO entry (key, value, version) VALUES (?, ?, 1)
                             ON CONFLICT (key) DO UPDATE SET value = excluded.value, version = version + 1
                             """,
-                        arguments: [key, Data(value)])
+                        arguments: [put.key, Data(put.value)])
                 }
             }
+            return 0
         } catch let error as MetadataStoreError {
             throw error
         } catch {
             throw .unavailable("\(error)")
         }
     }
+
+    /// Only this process writes here.
+    package func observe(after revision: Int64, _ observer: @escaping @Sendable (MetadataNews) -> Void) {}
+
+    /// The one node lives as long as its process.
+    package func openSession(timeoutMilliseconds: Int64) throws(MetadataStoreError) {}
 
     package func close() {
         // A failure to close leaves nothing undone: each commit was synced.

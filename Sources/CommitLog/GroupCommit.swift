@@ -1,8 +1,16 @@
 import Glibc
 
+/// Makes logs durable when asked, on threads of its own or, in a simulation, on the one there is.
+package protocol LogSynchronizer: AnyObject, Sendable {
+    /// Asks for `log` to be durable up to `offset`; whoever made the synchronizer is told when it is.
+    func request(_ log: Log, upTo offset: Int64)
+    /// Finishes what was requested.
+    func stop()
+}
+
 /// Synchronizes logs on threads of its own: one synchronization serves everyone who waits for a log, and one that
 /// comes while it runs waits for the next. Lives until `stop`.
-package final class GroupCommit: @unchecked Sendable {
+package final class GroupCommit: LogSynchronizer, @unchecked Sendable {
     // Sendable: mutable fields are touched only under the mutex.
 
     /// Called on a synchronizing thread with the end offset that is now durable. Must not block.

@@ -13,14 +13,17 @@ extension Log {
         }
     }
 
-    /// Appends batches that already have their offsets and epochs, as a follower. A batch cut at the end of `bytes`
-    /// is left out. Returns the new end offset.
+    /// Appends batches that already have their offsets and epochs, as a follower in this leader epoch. A batch cut at
+    /// the end of `bytes` is left out. Returns the new end offset.
     @discardableResult
-    package func appendAsFollower(_ bytes: UnsafeRawBufferPointer, now: Int64) throws(AppendRefusal) -> Int64 {
+    package func appendAsFollower(
+        _ bytes: UnsafeRawBufferPointer, epoch: Int32 = 0, now: Int64
+    ) throws(AppendRefusal) -> Int64 {
         var failure: AppendRefusal?
         AppendScratch.with { scratch in
             lock.withLock {
                 do throws(AppendRefusal) {
+                    guard authority == .anyone || authority == .follower(epoch: epoch) else { throw .notInThisRole }
                     try appendReplicated(bytes, scratch: scratch, now: now)
                 } catch {
                     failure = error
@@ -46,9 +49,9 @@ extension Log {
                 try checkReplicated(header, batch, nextOffset: nextOffset)
                 let marker = try Self.marker(of: header, batch)
                 if header.partitionLeaderEpoch > epochs.latestEpoch ?? -1 {
-                    // What was gathered comes first, so that a failure leaves no epoch without records before it.
+                    // What was gathered comes first: it is of the epoch before.
                     try writeReplicated(scratch, now: now)
-                    try noteEpoch(of: header)
+                    noteEpoch(header.partitionLeaderEpoch, from: header.baseOffset)
                 }
                 if !scratch.hasRoom(for: AppendScratch.copyLimit)
                     || shouldRoll(for: header, pendingBytes: scratch.totalLength, now: now)
@@ -78,15 +81,12 @@ extension Log {
         else { throw .corruptMessage }
     }
 
-    private func noteEpoch(of header: RecordBatchHeader) throws(AppendRefusal) {
-        let before = epochs
-        epochs.assign(epoch: header.partitionLeaderEpoch, startOffset: header.baseOffset)
-        do throws(FileSystemError) {
-            try writeEpochs()
-        } catch {
-            epochs = before
-            throw refusal(after: error)
-        }
+    /// An epoch begins with the next batch. Its file is not written here, on the way of the records: a recovery finds the
+    /// epoch in the batches, and no recovery point passes them before the file is written.
+    func noteEpoch(_ epoch: Int32, from offset: Int64) {
+        epochs.assign(epoch: epoch, startOffset: offset)
+        epochsAreDirty = true
+        publishEpoch()
     }
 
     /// Writes the gathered batches at once.
@@ -247,6 +247,13 @@ extension Log {
 
     // MARK: Epochs
 
+    /// Before a recovery point is written that passes batches of epochs which the file does not name.
+    func writeDirtyEpochs() throws(FileSystemError) {
+        try lock.withLock { () throws(FileSystemError) in
+            if epochsAreDirty, state == .open { try writeEpochs() }
+        }
+    }
+
     func writeEpochs() throws(FileSystemError) {
         try fileSystem.replaceContents(of: path + "/" + LeaderEpochCache.fileName, with: epochs.text())
         epochsAreDirty = false
@@ -278,11 +285,14 @@ private struct LeaderAppender {
     }
 
     mutating func append(_ batches: inout [PendingAppend]) {
-        if let refusal = log.refusalOfState ?? refusalOfEpoch() {
+        if let refusal = log.refusalOfState ?? refusalOfRole() {
             for index in batches.indices where batches[index].outcome == .pending {
                 batches[index].outcome = .refused(refusal)
             }
             return
+        }
+        if leaderEpoch > log.latestEpoch, batches.contains(where: { $0.outcome == .pending }) {
+            log.noteEpoch(leaderEpoch, from: log.endOffset)
         }
         for index in batches.indices where batches[index].outcome == .pending {
             do throws(AppendRefusal) {
@@ -296,17 +306,8 @@ private struct LeaderAppender {
         log.publishTransactions()
     }
 
-    private func refusalOfEpoch() -> AppendRefusal? {
-        guard leaderEpoch > log.latestEpoch else { return nil }
-        let before = log.epochs
-        log.epochs.assign(epoch: leaderEpoch, startOffset: log.endOffset)
-        do {
-            try log.writeEpochs()
-            return nil
-        } catch {
-            log.epochs = before
-            return log.refusal(after: error)
-        }
+    private func refusalOfRole() -> AppendRefusal? {
+        log.authority == .anyone || log.authority == .leader(epoch: leaderEpoch) ? nil : .notInThisRole
     }
 
     private mutating func gather(_ batches: inout [PendingAppend], _ index: Int) throws(AppendRefusal) {

@@ -2,14 +2,15 @@ extension Log {
     /// Removes the records from `offset` on, as a follower that had other records than its leader. A batch that only
     /// partly lies below goes wholly. Returns the end offset.
     @discardableResult
-    package func truncate(to offset: Int64, now: Int64) throws(LogError) -> Int64 {
+    package func truncate(to offset: Int64, asFollowerIn epoch: Int32? = nil, now: Int64) throws(LogError) -> Int64 {
         try synchronizing.withLock { () throws(LogError) in
             try change { () throws(LogError) in
+                try checkFollower(epoch)
                 guard offset >= 0 else { throw .offsetOutOfRange(start: startOffset, end: endOffset) }
                 guard offset < endOffset else { return endOffset }
                 try storing { () throws(FileSystemError) in
                     if offset < segments[0].baseOffset {
-                        try restart(at: offset, now: now)
+                        try restartEmpty(at: offset, now: now)
                     } else {
                         try cut(to: offset, now: now)
                     }
@@ -17,6 +18,22 @@ extension Log {
                 return endOffset
             }
         }
+    }
+
+    /// Removes everything and goes on at the offset, as a follower whose leader has nothing of what it would need next.
+    package func restart(at offset: Int64, asFollowerIn epoch: Int32? = nil, now: Int64) throws(LogError) {
+        try synchronizing.withLock { () throws(LogError) in
+            try change { () throws(LogError) in
+                try checkFollower(epoch)
+                try storing { () throws(FileSystemError) in try restartEmpty(at: offset, now: now) }
+            }
+        }
+    }
+
+    /// What a follower does late must not reach a log that this node leads by now.
+    private func checkFollower(_ epoch: Int32?) throws(LogError) {
+        guard let epoch, authority != .anyone else { return }
+        guard authority == .follower(epoch: epoch) else { throw .notInThisRole }
     }
 
     private func cut(to offset: Int64, now: Int64) throws(FileSystemError) {
@@ -42,7 +59,7 @@ extension Log {
         publish()
     }
 
-    private func restart(at offset: Int64, now: Int64) throws(FileSystemError) {
+    private func restartEmpty(at offset: Int64, now: Int64) throws(FileSystemError) {
         truncations += 1
         recent.removeAll()
         unsynchronizedSealed.removeAll()

@@ -52,6 +52,15 @@ package final class Log: @unchecked Sendable {
     var snapshotOffsets: [Int64] = []
     /// Set from the first to the last step of a compaction of this log.
     var isCleaning = false
+    var authority = Authority.anyone
+
+    /// Who may append. Changed under the lock, so that nothing of an earlier role comes after the change.
+    enum Authority: Equatable {
+        /// Nobody has said; for logs outside a broker.
+        case anyone
+        case leader(epoch: Int32)
+        case follower(epoch: Int32)
+    }
 
     /// A removed segment's files, kept for a while for those who still read them by name.
     struct PendingDeletion {
@@ -111,12 +120,19 @@ package final class Log: @unchecked Sendable {
     package var latestEpoch: Int32 { epoch.load(ordering: .acquiring) }
 
     package var currentConfiguration: LogConfiguration { lock.withLock { configuration } }
+    /// Whether the topic's durability is `fsync`.
+    package var waitsForSync: Bool { lock.withLock { configuration.durability == .fsync } }
     package var directoryPath: String { lock.withLock { path } }
     package var segmentCount: Int { lock.withLock { segments.count } }
     package var isClosed: Bool { lock.withLock { state == .closed } }
 
     package func updateConfiguration(_ new: LogConfiguration) {
         lock.withLock { configuration = new }
+    }
+
+    /// From here on only the leader of this epoch appends, or the follower of one.
+    package func setRole(isLeader: Bool, epoch: Int32) {
+        lock.withLock { authority = isLeader ? .leader(epoch: epoch) : .follower(epoch: epoch) }
     }
 
     /// Tells the log up to where its records are committed. Never below the start or beyond the end.
@@ -170,6 +186,10 @@ package final class Log: @unchecked Sendable {
         bytes.store(segments.reduce(0) { $0 + $1.size }, ordering: .releasing)
         epoch.store(epochs.latestEpoch ?? -1, ordering: .releasing)
         publishTransactions()
+    }
+
+    func publishEpoch() {
+        epoch.store(epochs.latestEpoch ?? -1, ordering: .releasing)
     }
 
     func addBytes(_ count: Int) {

@@ -22,8 +22,10 @@ package final class LogDirectory: @unchecked Sendable {
 
     package let path: String
     package let health = DirectoryHealth()
-    package private(set) var metaProperties: MetaProperties
-    private let fileSystem: any FileSystem
+    package internal(set) var metaProperties: MetaProperties
+    /// Whether the one who used the directory before ended cleanly.
+    package private(set) var wasCleanlyClosed = false
+    let fileSystem: any FileSystem
     /// Held until the directory is closed.
     private var processLock: AnyObject?
     private let lock = Lock()
@@ -111,6 +113,7 @@ package final class LogDirectory: @unchecked Sendable {
         }
 
         let wasClean = names.contains(cleanShutdownName)
+        directory.wasCleanlyClosed = wasClean
         let recoveryPoints = try directory.readCheckpoint(.recoveryPoint, &report)
         let starts = try directory.readCheckpoint(.logStart, &report) ?? [:]
         let cleaned = try directory.readCheckpoint(.cleaner, &report) ?? [:]
@@ -365,6 +368,7 @@ package final class LogDirectory: @unchecked Sendable {
                 return durable
             }
         }
+        for log in logs.values { try log.writeDirtyEpochs() }
         try write(.recoveryPoint, recoveryPoints)
         for (name, log) in logs {
             log.lock.withLock {

@@ -20,4 +20,6 @@ package enum LogError: Error, Equatable, Sendable {
     case storageFailure(FileSystemError)
     case offline
     case closed
+    /// This node has another role now.
+    case notInThisRole
 }

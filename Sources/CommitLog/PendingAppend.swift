@@ -58,4 +58,6 @@ package enum AppendRefusal: Error, Equatable, Sendable {
     /// The directory is offline.
     case storageFailure
     case closed
+    /// This node has another role now: somebody else leads the partition, or it leads it in a later epoch.
+    case notInThisRole
 }

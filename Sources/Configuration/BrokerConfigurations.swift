@@ -1,7 +1,7 @@
 /// The configurations of a broker, with Kafka's names and, but for what `departure` says, its defaults.
 package enum BrokerConfigurations {
     package static let all: [ConfigurationDefinition] =
-        identity + limits + topics + topicDefaults + logs + groups + producers + withoutEffect
+        identity + cluster + limits + topics + topicDefaults + logs + groups + producers + withoutEffect
 
     package static let byName: [String: ConfigurationDefinition] = Dictionary(
         uniqueKeysWithValues: all.map { ($0.name, $0) })
@@ -212,7 +212,6 @@ package enum BrokerConfigurations {
     private static let withoutEffect: [ConfigurationDefinition] = [
         none("num.io.threads", .positiveInt, "8", "requests run on the network threads"),
         none("background.threads", .positiveInt, "10", "there is one thread for each kind of background work"),
-        none("num.replica.fetchers", .anyInt, "1", "there is one node"),
         none("log.cleaner.threads", .naturalInt, "1", "there is one thread for compaction"),
         none("log.cleaner.io.buffer.size", .naturalInt, "524288", "the size is fixed"),
         none("log.cleaner.io.buffer.load.factor", .double(0...1), "0.9", "the key map grows by itself"),
@@ -221,8 +220,8 @@ package enum BrokerConfigurations {
             "flush.ms is looked at every second"),
         none("log.message.downconversion.enable", .boolean, "true", "only record batch v2 is stored and served"),
         none("log.message.format.version", .string, "3.0-IV1", "only record batch v2 is stored and served"),
-        none("inter.broker.protocol.version", .string, "3.9-IV0", "there is one node"),
-        none("inter.broker.listener.name", .string, "PLAINTEXT", "there is one node"),
+        none(
+            "inter.broker.protocol.version", .string, "3.9-IV0", "nodes of a cluster run the same release, or the next"),
         none("zookeeper.connect", .string, "", "there is no ZooKeeper"),
         none("process.roles", .list(of: []), "broker,controller", "one node is both"),
         none("controller.quorum.voters", .list(of: []), "", "metadata is kept in the data folder"),
@@ -233,7 +232,6 @@ package enum BrokerConfigurations {
         none("offsets.topic.compression.codec", .anyInt, "0", "coordinator records are not compressed"),
         none("group.coordinator.new.enable", .boolean, "true", "there is one group coordinator, the new one"),
         none("group.coordinator.threads", .positiveInt, "1", "groups are served on the network threads"),
-        none("transaction.state.log.min.isr", .positiveInt, "2", "there is one node"),
         none("transaction.state.log.load.buffer.size", .positiveInt, "5242880", "the size is fixed"),
         none(
             "transaction.abort.timed.out.transaction.cleanup.interval.ms", .positiveInt, "10000",
@@ -247,13 +245,11 @@ package enum BrokerConfigurations {
         none(
             "add.partitions.to.txn.retry.backoff.max.ms", .naturalInt, "100",
             "the coordinator lets a request wait until the transaction before is complete"),
-        none("auto.leader.rebalance.enable", .boolean, "true", "there is one node"),
-        none("replica.lag.time.max.ms", .anyLong, "30000", "there is one node"),
         none("fetch.purgatory.purge.interval.requests", .anyInt, "1000", "waiting requests leave by themselves"),
         none("producer.purgatory.purge.interval.requests", .anyInt, "1000", "waiting requests leave by themselves"),
     ]
 
-    private static func broker(
+    static func broker(
         _ name: String, _ type: ConfigurationType, default defaultValue: String?, departure: String? = nil,
         _ summary: String
     ) -> ConfigurationDefinition {

@@ -8,18 +8,18 @@ import Logging
 /// Kafka keeps elsewhere, the topics' configurations, must be set again.
 enum LogAdoption {
     static func adopt(
-        _ logs: LogDirectory, into controller: ClusterController, nodeId: Int32, _ logger: Logger
+        _ logs: LogDirectory, into cluster: ClusterState, nodeId: Int32, _ logger: Logger
     ) throws {
         // The logs know producers by their ids: one of them must not be given to somebody else, whose first batch could
         // then pass for a duplicate.
         let known = logs.allLogs.flatMap { $0.activeProducers() }.map(\.producerId).max()
-        if let known { _ = try controller.allocateProducerIds(from: known + 1) }
+        if let known { _ = try cluster.allocateProducerIds(from: known + 1) }
         let byTopic = Dictionary(grouping: logs.allLogs.map(\.name), by: \.topic)
         for (topic, names) in byTopic.sorted(by: { $0.key < $1.key }) {
             // Kafka's metadata log stands beside the topics and is none.
             guard TopicName.objection(to: topic) == nil, topic != "__cluster_metadata" else { continue }
             // A start that was interrupted got this far.
-            guard controller.image.topic(named: topic) == nil else { continue }
+            guard cluster.image.topic(named: topic) == nil else { continue }
             let partitions = names.map(\.partition).sorted()
             guard partitions == Array(0..<Int32(partitions.count)) else {
                 logger.warning(
@@ -39,7 +39,10 @@ enum LogAdoption {
                     leader: nodeId, leaderEpoch: (log?.latestEpoch ?? -1) + 1, replicas: [nodeId],
                     inSyncReplicas: [nodeId])
             }
-            try controller.create(TopicMetadata(name: topic, id: id, partitions: metadata, configuration: values))
+            let adopted = TopicMetadata(name: topic, id: id, partitions: metadata, configuration: values)
+            var transaction = MetadataTransaction()
+            transaction.put(adopted, over: cluster.image)
+            try cluster.commit(transaction)
             logger.notice("log.adopted", metadata: ["topic": "\(topic)", "partitions": "\(partitions.count)"])
         }
     }

@@ -50,7 +50,16 @@ package final class Node: Service {
         for (name, reason) in configuration.withoutEffect {
             logger.warning("configuration.no-effect", metadata: ["name": "\(name)", "reason": "\(reason)"])
         }
-        let running = try await start(.disk(configuration.dataDirectory))
+        let running: RunningNode
+        do {
+            // It may wait for long: for etcd, or for its place in the cluster.
+            running = try await cancelWhenGracefulShutdown { [self] in
+                try await start(.disk(configuration.dataDirectory))
+            }
+        } catch is CancellationError {
+            logger.info("node.stopped", metadata: ["reason": "told to stop before it was ready"])
+            return
+        }
         await watchIdleConnections(running)
         state.withLock { $0 = .notReady("shutting down") }
         logger.info("node.stopping")
@@ -62,17 +71,26 @@ package final class Node: Service {
     package func start(
         _ storage: NodeStorage, interposing: ConnectionAcceptor.Interposing? = nil
     ) async throws -> RunningNode {
-        let broker = try makeBroker(storage)
         let group = MultiThreadedEventLoopGroup(numberOfThreads: networkThreads)
+        let opened: OpenedNode
+        do {
+            opened = try await open(storage, peers: PeerConnections(group))
+        } catch {
+            try await group.shutdownGracefully()
+            throw error
+        }
+        let broker = opened.broker
         let running = RunningNode(
             broker: broker, group: group,
             acceptor: ConnectionAcceptor(group: group, broker: broker, interposing: interposing),
             maintenance: BrokerMaintenance(broker))
         let admin = AdminServer(group: group, broker: broker) { [self] in
-            broker.logs.health.isOffline ? .notReady("the data folder is offline after a failed write") : health
+            if broker.logs.health.isOffline { return .notReady("the data folder is offline after a failed write") }
+            if broker.isClustered, let trouble = broker.membership.trouble { return .notReady(trouble) }
+            return health
         }
         do {
-            try await serve(running, admin)
+            try await serve(running, admin, opened)
         } catch {
             let reason = error
             do {
@@ -85,7 +103,9 @@ package final class Node: Service {
         return running
     }
 
-    private func serve(_ running: RunningNode, _ admin: AdminServer) async throws {
+    private func serve(
+        _ running: RunningNode, _ admin: AdminServer, _ opened: OpenedNode
+    ) async throws {
         var bound: [Listener] = []
         for listener in listeners {
             var listener = listener
@@ -109,8 +129,16 @@ package final class Node: Service {
             running.closeAtEnd(channel)
             logger.info("metrics.listening", metadata: ["port": "\(channel.localAddress?.port ?? 0)"])
         }
+        var identity = opened.identity
+        identity.registration.endpoints = bound.map { endpoint(of: $0) }
+        identity.registration.rack = configuration.optional("broker.rack")
+        running.broker.membership.identify(identity)
         running.broker.start()
         running.maintenance.start()
+        if running.broker.isClustered {
+            try await awaitMembership(running.broker)
+            try running.broker.logs.settleLife(machine: opened.machine)
+        }
         state.withLock { $0 = .ready }
         for listener in bound {
             logger.info(
@@ -118,7 +146,7 @@ package final class Node: Service {
                 metadata: [
                     "listener": "\(listener.name)://\(listener.host):\(listener.port)",
                     "node.id": "\(configuration.nodeId)",
-                    "cluster.id": "\(running.broker.controller.image.clusterId)",
+                    "cluster.id": "\(running.broker.cluster.image.clusterId)",
                     "data": "\(running.broker.logs.path)",
                 ])
         }
@@ -149,15 +177,31 @@ package final class Node: Service {
         return configured > 0 ? configured : max(1, System.coreCount / 2)
     }
 
+    /// Until the others count on this node.
+    private func awaitMembership(_ broker: Broker) async throws {
+        while broker.cluster.image.brokers[configuration.nodeId]?.isAdmitted != true || !broker.membership.isRegistered
+        {
+            state.withLock { $0 = .notReady(broker.membership.trouble ?? "joining the cluster") }
+            try await Task.sleep(for: .milliseconds(5))
+        }
+    }
+
     private func advertise(_ listener: Listener, _ broker: Broker) {
+        let place = endpoint(of: listener)
+        broker.advertise(BrokerEndpoint(host: place.host, port: place.port), on: listener.name)
+        guard !broker.isClustered else { return }
+        broker.cluster.register(
+            BrokerRegistration(
+                nodeId: configuration.nodeId, endpoints: [place], rack: configuration.optional("broker.rack")))
+    }
+
+    /// Where clients are told to find this node's listener.
+    private func endpoint(of listener: Listener) -> BrokerRegistration.Endpoint {
         let advertised = advertisedListeners.first { $0.name == listener.name }
         var host = advertised?.host ?? listener.host
         // An address that stands for all of them is none that a client could connect to.
         if host.isEmpty || host == "0.0.0.0" || host == "::" { host = ProcessInfo.processInfo.hostName }
         let port = Int32(advertised.map { $0.port == 0 ? listener.port : $0.port } ?? listener.port)
-        broker.advertise(BrokerEndpoint(host: host, port: port), on: listener.name)
-        broker.controller.register(
-            BrokerRegistration(
-                nodeId: configuration.nodeId, host: host, port: port, rack: configuration.optional("broker.rack")))
+        return BrokerRegistration.Endpoint(listener: listener.name, host: host, port: port)
     }
 }

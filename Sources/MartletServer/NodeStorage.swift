@@ -10,7 +10,20 @@ package struct NodeStorage: Sendable {
     package var path: String
     /// Makes the folder's parents, where the file system has some.
     var prepare: @Sendable (_ path: String) throws(NodeError) -> Void
+    /// The embedded node's metadata.
     var openMetadata: @Sendable (_ path: String) throws(MetadataStoreError) -> any MetadataStore
+    /// Another one after the machine went down, and with it the page cache.
+    var machineLife: @Sendable () -> String = { NodeStorage.bootId }
+
+    /// The kernel's name for the time since it was started; another one each time it is asked where there is none.
+    private static var bootId: String {
+        do {
+            return try String(contentsOfFile: "/proc/sys/kernel/random/boot_id", encoding: .utf8)
+                .trimmingCharacters(in: .whitespacesAndNewlines)
+        } catch {
+            return UUID().uuidString
+        }
+    }
 
     /// A folder of the system, with the metadata beside the logs.
     package static func disk(_ path: String) -> NodeStorage {

@@ -27,17 +27,23 @@ package final class RunningNode: Sendable {
 
     /// Ends the node cleanly: what was begun is finished and answered, and the next start has nothing to recover.
     package func stop() async throws {
+        if broker.isClustered, broker.configuration.bool("controlled.shutdown.enable") {
+            // While it goes on serving, others take over what it leads.
+            await withCheckedContinuation { continuation in broker.membership.handOver { continuation.resume() } }
+        }
         await acceptor.stopAccepting()
-        broker.quiesce()
+        await Node.outsideTasks { [broker] in broker.quiesce() }
         await acceptor.closeAll()
         maintenance.stop()
-        var failure: NodeError?
-        do {
-            try broker.close()
-        } catch {
-            failure = NodeError(
-                "stopped, but the logs could not be closed cleanly: \(Node.explain(error)); "
-                    + "nothing acknowledged is lost, the next start recovers them")
+        let failure = await Node.outsideTasks { [broker] in
+            do {
+                try broker.close()
+                return nil as NodeError?
+            } catch {
+                return NodeError(
+                    "stopped, but the logs could not be closed cleanly: \(Node.explain(error)); "
+                        + "nothing acknowledged is lost, the next start recovers them")
+            }
         }
         await release()
         if let failure { throw failure }
@@ -52,7 +58,7 @@ package final class RunningNode: Sendable {
         machine()
         broker.quiesce()
         maintenance.stop()
-        broker.controller.close()
+        broker.cluster.close()
         await release()
     }
 

@@ -1,11 +1,12 @@
 import CommitLog
 import Synchronization
 
-/// A partition that this node leads: its log, and how far its records may be seen.
+/// A partition that this node leads, in one leader epoch: its log, how far its records may be seen, and who waits for
+/// them.
 ///
 /// The high watermark is the offset below which every in-sync replica has all records where the topic's `durability`
-/// wants them. This node is the only replica so far, so with `page-cache` the high watermark is the log's end, and with
-/// `fsync` it is the end of what was synced. Consumers read up to it, and acks=all waits for it.
+/// wants them: consumers read up to it, and acks=all waits for it. A partition without other replicas has no
+/// `LeaderReplication` to ask: there the high watermark is the log's end, or with `fsync` the end of what was synced.
 package final class PartitionLeader: Sendable {
     package let topic: String
     package let partition: Int32
@@ -13,37 +14,78 @@ package final class PartitionLeader: Sendable {
     /// Counts up over the partitions that this process opened; loops index their own tables with it.
     package let ordinal: Int
     package let leaderEpoch: Int32
-    private let groupCommit: GroupCommit
+    private let synchronizer: any LogSynchronizer
     private let watermark: Atomic<Int64>
     /// From the topic's `durability`: whether the watermark waits for syncs.
     private let waitsForSync = Atomic<Bool>(true)
     /// Whether `flush.messages` or `flush.ms` may ask for a sync.
     private let hasFlushPolicy = Atomic<Bool>(false)
+    /// nil inside while this node is the only replica.
+    private let replication = Mutex<LeaderReplication?>(nil)
+    private let isReplicated = Atomic<Bool>(false)
+    private let inSync = Atomic<Int>(1)
+    private let minimumInSync = Atomic<Int>(1)
     private let waiting = Mutex(Waiting())
     /// Read without the lock, so that moving the watermark costs nothing when nobody waits.
     private let waiterCount = Atomic<Int>(0)
+    private let replicaWaiterCount = Atomic<Int>(0)
 
     private struct Waiting: Sendable {
         var waiters: [PartitionWaiter] = []
         /// Those that wait for stable storage, whatever the watermark does.
         var durabilityWaiters: [PartitionWaiter] = []
-        /// The log went offline or away; for good.
-        var hasFailed = false
+        /// Followers, which wait for the log's end.
+        var replicaWaiters: [PartitionWaiter] = []
+        /// The log went offline or away, or another leads; for good.
+        var ended: WaitResult?
     }
 
+    /// The replicas of a partition as its metadata has them.
+    package struct Replicas: Sendable, Equatable {
+        package var nodeId: Int32
+        package var all: [Int32]
+        package var inSync: [Int32]
+        package var partitionEpoch: Int32
+
+        package init(nodeId: Int32, all: [Int32], inSync: [Int32], partitionEpoch: Int32) {
+            self.nodeId = nodeId
+            self.all = all
+            self.inSync = inSync
+            self.partitionEpoch = partitionEpoch
+        }
+    }
+
+    /// `isOpening` when the log was just recovered: all that it holds is on this node's disk. `now` in monotonic
+    /// milliseconds.
     package init(
-        topic: String, partition: Int32, log: Log, ordinal: Int, leaderEpoch: Int32, groupCommit: GroupCommit
+        topic: String, partition: Int32, log: Log, ordinal: Int, leaderEpoch: Int32, replicas: Replicas,
+        isOpening: Bool, synchronizer: any LogSynchronizer, now: Int64
     ) {
         self.topic = topic
         self.partition = partition
         self.log = log
         self.ordinal = ordinal
         self.leaderEpoch = leaderEpoch
-        self.groupCommit = groupCommit
-        // Whatever recovery kept is on this node's disk; nothing else could have more of it.
-        self.watermark = Atomic(log.endOffset)
-        log.updateHighWatermark(log.endOffset)
+        self.synchronizer = synchronizer
+        let end = log.endOffset
+        let needsSync = log.currentConfiguration.durability == .fsync && !isOpening
+        let localOffset = needsSync ? log.durableOffset : end
+        if replicas.all == [replicas.nodeId] {
+            self.watermark = Atomic(max(log.highWatermark, localOffset))
+        } else {
+            let state = LeaderReplication(
+                nodeId: replicas.nodeId, replicas: replicas.all, inSync: replicas.inSync,
+                partitionEpoch: replicas.partitionEpoch, localOffset: localOffset, logEnd: end,
+                highWatermark: log.highWatermark, now: now)
+            self.watermark = Atomic(state.highWatermark)
+            replication.withLock { $0 = state }
+            isReplicated.store(true, ordering: .relaxed)
+        }
+        inSync.store(replicas.inSync.count, ordering: .relaxed)
+        log.setRole(isLeader: true, epoch: leaderEpoch)
+        log.updateHighWatermark(highWatermark)
         configurationChanged()
+        if needsSync, localOffset < end { synchronizer.request(log, upTo: end) }
     }
 
     /// Takes over what the log's configuration now says.
@@ -62,17 +104,20 @@ package final class PartitionLeader: Sendable {
         return committedOnly ? min(highWatermark, log.lastStableOffset) : highWatermark
     }
 
+    // MARK: Appending
+
     /// Appends the batches of one tick in one write; each gets its outcome. When the durability is `fsync`, a sync is
     /// asked for here and the watermark follows it.
     package func append(_ batches: inout [PendingAppend], now: Int64) {
         log.append(&batches, leaderEpoch: leaderEpoch, now: now)
         let end = log.endOffset
+        if replicaWaiterCount.load(ordering: .sequentiallyConsistent) > 0 { wakeReplicas(upTo: end) }
         if waitsForSync.load(ordering: .relaxed) {
-            if end > highWatermark { groupCommit.request(log, upTo: end) }
+            if end > log.durableOffset { synchronizer.request(log, upTo: end) }
         } else {
-            advance(to: end)
+            localAdvanced(to: end)
             if hasFlushPolicy.load(ordering: .relaxed), log.wantsSync(now: now) {
-                groupCommit.request(log, upTo: end)
+                synchronizer.request(log, upTo: end)
             }
         }
     }
@@ -80,84 +125,200 @@ package final class PartitionLeader: Sendable {
     /// Asks for a sync if `flush.ms` wants one by now.
     package func flushIfDue(now: Int64) {
         if hasFlushPolicy.load(ordering: .relaxed), log.wantsSync(now: now) {
-            groupCommit.request(log, upTo: log.endOffset)
+            synchronizer.request(log, upTo: log.endOffset)
         }
     }
 
     /// After a sync: everything below the offset is on stable storage.
     package func synchronized(to offset: Int64) {
-        advance(to: offset)
+        localAdvanced(to: offset)
         let woken = waiting.withLock { waiting -> [PartitionWaiter] in
             guard !waiting.durabilityWaiters.isEmpty else { return [] }
             let reached = waiting.durabilityWaiters.filter { $0.offset <= offset }
             waiting.durabilityWaiters.removeAll { $0.offset <= offset }
             return reached
         }
-        for waiter in woken { waiter.listener.wake(waiter, failed: false) }
+        for waiter in woken { waiter.listener.wake(waiter, .reached) }
     }
 
-    /// The log went offline or away: nothing that waits on it will come, now or later.
-    package func failed() {
+    /// Nothing that waits here will come, now or later: the log went offline or away, or another broker leads.
+    package func end(_ result: WaitResult) {
         let woken = waiting.withLock { waiting in
-            waiting.hasFailed = true
+            waiting.ended = result
             defer {
                 waiting.waiters.removeAll()
                 waiting.durabilityWaiters.removeAll()
+                waiting.replicaWaiters.removeAll()
             }
             waiterCount.store(0, ordering: .sequentiallyConsistent)
-            return waiting.waiters + waiting.durabilityWaiters
+            replicaWaiterCount.store(0, ordering: .sequentiallyConsistent)
+            return waiting.waiters + waiting.durabilityWaiters + waiting.replicaWaiters
         }
-        for waiter in woken { waiter.listener.wake(waiter, failed: true) }
+        for waiter in woken { waiter.listener.wake(waiter, result) }
     }
 
     /// The largest epoch not above `epoch`, and where its records end; nil when nothing is known of it. An epoch that
     /// has no records yet is known by its leader only.
     package func end(ofEpoch epoch: Int32) -> (epoch: Int32, offset: Int64)? {
         if let entry = log.endOffset(forEpoch: epoch) { return (entry.epoch, entry.startOffset) }
-        return epoch == leaderEpoch ? (epoch, log.endOffset) : nil
+        if epoch == leaderEpoch { return (epoch, log.endOffset) }
+        // Of an epoch that began after this log's last and before this leader's there is nothing here.
+        let latest = log.latestEpoch
+        guard epoch > latest, epoch < leaderEpoch else {
+            // This leader's epoch may have begun in between.
+            return log.endOffset(forEpoch: epoch).map { ($0.epoch, $0.startOffset) }
+        }
+        return (latest < 0 ? epoch : latest, log.endOffset)
+    }
+
+    // MARK: Replicas
+
+    /// Whether all that there was when this node began to lead is known to be committed. Before, the high watermark may lag
+    /// behind what the leader before had shown (KIP-207).
+    package var knowsCommitted: Bool {
+        guard isReplicated.load(ordering: .relaxed) else { return true }
+        return replication.withLock { $0.map { $0.highWatermark >= $0.epochStart } ?? true }
+    }
+
+    /// Replicas that have all that is committed, this one among them.
+    package var inSyncCount: Int { inSync.load(ordering: .relaxed) }
+
+    /// From the topic's `min.insync.replicas`.
+    package var minimumInSyncReplicas: Int {
+        get { minimumInSync.load(ordering: .relaxed) }
+        set { minimumInSync.store(newValue, ordering: .relaxed) }
+    }
+
+    /// A follower asks for what comes at the offset. Whether it is a replica.
+    package func fetched(by replica: Int32, brokerEpoch: Int64, from offset: Int64, now: Int64) -> Bool {
+        change { replication in
+            replication?.fetched(
+                by: replica, brokerEpoch: brokerEpoch, from: offset, logEnd: log.endOffset, now: now) ?? false
+        }
+    }
+
+    /// Another in-sync set to ask the controller for, if there should be one.
+    package func propose(
+        now: Int64, lagLimit: Int64, isEligible: (Int32) -> Bool
+    ) -> LeaderReplication.Proposal? {
+        guard isReplicated.load(ordering: .relaxed) else { return nil }
+        return change { replication in
+            replication?.propose(now: now, lagLimit: lagLimit, logEnd: log.endOffset, isEligible: isEligible)
+        }
+    }
+
+    /// The controller did not take the proposal.
+    package func refused(_ proposal: LeaderReplication.Proposal, wasSentBefore: Bool) {
+        change { $0?.refused(proposal, wasSentBefore: wasSentBefore) }
+    }
+
+    /// The proposal that no answer is known of.
+    package var openProposal: LeaderReplication.Proposal? { replication.withLock { $0?.proposal } }
+
+    /// What the followers were seen to have; for those who look at the cluster.
+    package var followers: [Int32: LeaderReplication.Follower] { replication.withLock { $0?.followers ?? [:] } }
+
+    /// What holds for the partition in this leader epoch, as its metadata says. `now` in monotonic milliseconds.
+    package func holds(_ replicas: Replicas, now: Int64) {
+        let end = log.endOffset
+        change { replication in
+            if replication == nil {
+                guard replicas.all != [replicas.nodeId] else { return }
+                replication = LeaderReplication(
+                    nodeId: replicas.nodeId, replicas: replicas.all, inSync: replicas.inSync,
+                    partitionEpoch: replicas.partitionEpoch, localOffset: highWatermark, logEnd: end,
+                    highWatermark: highWatermark, now: now)
+                replication?.localAdvanced(to: waitsForSync.load(ordering: .relaxed) ? log.durableOffset : end)
+                isReplicated.store(true, ordering: .sequentiallyConsistent)
+            } else {
+                replication?.holds(
+                    replicas: replicas.all, inSync: replicas.inSync, partitionEpoch: replicas.partitionEpoch, now: now)
+            }
+            inSync.store(replication?.inSync.count ?? 1, ordering: .relaxed)
+        }
+    }
+
+    private func localAdvanced(to offset: Int64) {
+        if isReplicated.load(ordering: .sequentiallyConsistent) {
+            change { $0?.localAdvanced(to: offset) }
+        } else {
+            advance(to: offset)
+        }
+    }
+
+    private func change<Result>(_ body: (inout LeaderReplication?) -> Result) -> Result {
+        let (result, reached) = replication.withLock { replication in
+            (body(&replication), replication?.highWatermark)
+        }
+        if let reached, reached > highWatermark { advance(to: reached) }
+        return result
     }
 
     // MARK: Waiting
 
-    package enum WaitOutcome: Sendable {
+    package enum WaitOutcome: Sendable, Equatable {
         /// The waiter will be woken.
         case waiting
-        /// There is nothing to wait for.
-        case reached
-        /// What it would wait for will not come.
-        case failed
+        /// There is nothing to wait for any more.
+        case over(WaitResult)
     }
 
     /// Registers the waiter, unless its offset is reached already or never will be.
     package func wait(_ waiter: PartitionWaiter) -> WaitOutcome {
         waiting.withLock { waiting in
-            if waiting.hasFailed { return .failed }
+            if let ended = waiting.ended { return .over(ended) }
             waiting.waiters.append(waiter)
             // Sequentially consistent on both sides: either this sees the new watermark, or `advance` sees the waiter.
             waiterCount.store(waiting.waiters.count, ordering: .sequentiallyConsistent)
             guard watermark.load(ordering: .sequentiallyConsistent) >= waiter.offset else { return .waiting }
             waiting.waiters.removeLast()
             waiterCount.store(waiting.waiters.count, ordering: .sequentiallyConsistent)
-            return .reached
+            return .over(reached)
+        }
+    }
+
+    /// As `wait`, for the log's end: a follower is sent what is not committed yet.
+    package func waitForAppend(_ waiter: PartitionWaiter) -> WaitOutcome {
+        waiting.withLock { waiting in
+            if let ended = waiting.ended { return .over(ended) }
+            waiting.replicaWaiters.append(waiter)
+            replicaWaiterCount.store(waiting.replicaWaiters.count, ordering: .sequentiallyConsistent)
+            guard log.endOffset >= waiter.offset else { return .waiting }
+            waiting.replicaWaiters.removeLast()
+            replicaWaiterCount.store(waiting.replicaWaiters.count, ordering: .sequentiallyConsistent)
+            return .over(.reached)
         }
     }
 
     /// As `wait`, but for stable storage, also where the topic's durability does not ask for it.
     package func waitUntilDurable(_ waiter: PartitionWaiter) -> WaitOutcome {
         let outcome = waiting.withLock { waiting -> WaitOutcome in
-            if waiting.hasFailed { return .failed }
+            if let ended = waiting.ended { return .over(ended) }
             // A sync that ends after this look finds the waiter: it takes the same lock.
-            if log.durableOffset >= waiter.offset { return .reached }
+            if log.durableOffset >= waiter.offset { return .over(.reached) }
             waiting.durabilityWaiters.append(waiter)
             return .waiting
         }
-        if case .waiting = outcome { groupCommit.request(log, upTo: waiter.offset) }
+        if case .waiting = outcome { synchronizer.request(log, upTo: waiter.offset) }
         return outcome
     }
 
     /// Forgets what a listener's connection and slot waited for.
     package func stopWaiting(_ listener: any PartitionListener, connection: UInt64, slot: UInt64) {
-        _ = takeWaiters { $0.listener === listener && $0.connection == connection && $0.slot == slot }
+        func isWanted(_ waiter: PartitionWaiter) -> Bool {
+            waiter.listener === listener && waiter.connection == connection && waiter.slot == slot
+        }
+        waiting.withLock { waiting in
+            waiting.waiters.removeAll(where: isWanted)
+            waiterCount.store(waiting.waiters.count, ordering: .sequentiallyConsistent)
+            guard !waiting.replicaWaiters.isEmpty else { return }
+            waiting.replicaWaiters.removeAll(where: isWanted)
+            replicaWaiterCount.store(waiting.replicaWaiters.count, ordering: .sequentiallyConsistent)
+        }
+    }
+
+    private var reached: WaitResult {
+        inSyncCount < minimumInSyncReplicas ? .reachedWithTooFewReplicas : .reached
     }
 
     private func advance(to offset: Int64) {
@@ -172,23 +333,33 @@ package final class PartitionLeader: Sendable {
             current = original
         }
         guard waiterCount.load(ordering: .sequentiallyConsistent) > 0 else { return }
-        let reached = highWatermark
-        for waiter in takeWaiters({ $0.offset <= reached }) {
-            waiter.listener.wake(waiter, failed: false)
-        }
-    }
-
-    private func takeWaiters(_ isWanted: (PartitionWaiter) -> Bool) -> [PartitionWaiter] {
-        waiting.withLock { waiting in
+        let watermark = highWatermark
+        let result = reached
+        let woken = waiting.withLock { waiting in
             var taken: [PartitionWaiter] = []
             waiting.waiters.removeAll { waiter in
-                guard isWanted(waiter) else { return false }
+                guard waiter.offset <= watermark else { return false }
                 taken.append(waiter)
                 return true
             }
             waiterCount.store(waiting.waiters.count, ordering: .sequentiallyConsistent)
             return taken
         }
+        for waiter in woken { waiter.listener.wake(waiter, result) }
+    }
+
+    private func wakeReplicas(upTo end: Int64) {
+        let woken = waiting.withLock { waiting in
+            var taken: [PartitionWaiter] = []
+            waiting.replicaWaiters.removeAll { waiter in
+                guard waiter.offset <= end else { return false }
+                taken.append(waiter)
+                return true
+            }
+            replicaWaiterCount.store(waiting.replicaWaiters.count, ordering: .sequentiallyConsistent)
+            return taken
+        }
+        for waiter in woken { waiter.listener.wake(waiter, .reached) }
     }
 }
 

@@ -24,6 +24,7 @@ struct Martlet: AsyncParsableCommand {
         version: martletVersion,
         subcommands: [
             ServerCommand.self,
+            ClusterCommand.self,
             TopicsCommand.self,
             ProduceCommand.self,
             ConsumeCommand.self,

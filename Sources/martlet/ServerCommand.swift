@@ -41,7 +41,8 @@ struct ServerCommand: AsyncParsableCommand {
         let node: Node
         let logger: Logger
         do {
-            let configuration = try readConfiguration()
+            let configuration = try NodeConfiguration.read(
+                file: config, overrides: overrides, data: data, listen: listen)
             logger = makeLogger(configuration)
             node = try Node(configuration: configuration, logger: logger)
         } catch let error as ConfigurationError {
@@ -56,21 +57,6 @@ struct ServerCommand: AsyncParsableCommand {
         } catch let error as NodeError {
             fail("\(error)", code: .failure)
         }
-    }
-
-    private func readConfiguration() throws -> BrokerConfiguration {
-        var text: String?
-        if let config {
-            do {
-                text = try String(contentsOfFile: config, encoding: .utf8)
-            } catch {
-                throw ConfigurationError("cannot read \(config): \(error.localizedDescription)")
-            }
-        }
-        var overrides = overrides
-        if let data { overrides.append("log.dirs=\(data)") }
-        if let listen { overrides.append("listeners=PLAINTEXT://\(listen)") }
-        return try BrokerConfiguration(propertiesText: text, fileName: config ?? "", overrides: overrides)
     }
 
     private func makeLogger(_ configuration: BrokerConfiguration) -> Logger {

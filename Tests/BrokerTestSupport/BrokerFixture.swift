@@ -27,11 +27,14 @@ package final class BrokerFixture {
         self.clock = clock
         let configuration = try BrokerConfiguration(
             propertiesText: nil, overrides: settings.map { "\($0.key)=\($0.value)" })
-        let controller = try ClusterController(
-            store: store, registration: BrokerRegistration(nodeId: 1, host: "localhost", port: 9092, rack: nil),
-            newClusterId: { "AAAAAAAAAAAAAAAAAAAAAQ" })
-        if controller.isNew { try controller.establish() }
-        let image = controller.image
+        let cluster = try ClusterState(store: store, nodeId: 1, newClusterId: { "AAAAAAAAAAAAAAAAAAAAAQ" })
+        if cluster.isNew { try cluster.establish() }
+        cluster.register(
+            BrokerRegistration(
+                nodeId: 1,
+                endpoints: [BrokerRegistration.Endpoint(listener: "PLAINTEXT", host: "localhost", port: 9092)],
+                rack: nil))
+        let image = cluster.image
         let (logs, _) = try LogDirectory.open(
             LogDirectory.Opening(
                 path: "data", fileSystem: fileSystem, clusterId: image.clusterId, nodeId: 1,
@@ -44,7 +47,8 @@ package final class BrokerFixture {
                 now: clock.wallMilliseconds))
         broker = try Broker(
             Broker.Parts(
-                configuration: configuration, controller: controller, logs: logs, clock: clock,
+                configuration: configuration, cluster: cluster, logs: logs,
+                environment: BrokerEnvironment(clock: clock, peers: NoPeers()),
                 logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }))
         loop = BrokerLoop(broker: broker, port: port)
         broker.start()

@@ -58,7 +58,7 @@ import Testing
             let (_, response) = try #require(try client.reply(FetchResponse.self, version: 11))
             #expect(try Batch.values(response).isEmpty && response.errorCode == 0)
         }
-        #expect(fixture.broker.topics.topic(named: "t")!.leaders[0].waiterTotal == 0)
+        #expect(fixture.broker.topics.topic(named: "t")!.leaders[0]!.waiterTotal == 0)
     }
 
     @Test("replies keep the order of the requests, also behind a fetch that waits")
@@ -129,7 +129,7 @@ import Testing
     func visibility() throws {
         let fixture = try BrokerFixture()
         try fixture.createTopic("t")
-        let leader = fixture.broker.topics.topic(named: "t")!.leaders[0]
+        let leader = fixture.broker.topics.topic(named: "t")!.leaders[0]!
         let bytes = try Batch.of(["a"])
         bytes.withUnsafeBytes { memory in
             var appends = [PendingAppend(header: .init(memory)!, bytes: memory)]

@@ -36,7 +36,7 @@ import Testing
         let fixture = try BrokerFixture()
         try fixture.createTopic("t")
         let client = fixture.connect()
-        let log = fixture.broker.topics.topic(named: "t")!.leaders[0].log
+        let log = fixture.broker.topics.topic(named: "t")!.leaders[0]!.log
         client.send(try Batch.produce("t", [(0, Batch.of(["a"]))]), version: 9)
         fixture.run { client.received.count > 0 }
         #expect(log.durableOffset == 1, "acknowledged before it was on stable storage")
@@ -154,7 +154,7 @@ import Testing
         #expect(try code(Batch.produce("missing", [(0, Batch.of(["a"]))])) == .unknownTopicOrPartition)
         #expect(try code(Batch.produce("t", [(0, Batch.of(["a"]))], acks: 2)) == .invalidRequiredAcks)
         #expect(try code(Batch.produce("two", [(0, Batch.of(["a"]))])) == .notEnoughReplicas)
-        #expect(fixture.broker.topics.topic(named: "t")!.leaders[0].log.endOffset == 0)
+        #expect(fixture.broker.topics.topic(named: "t")!.leaders[0]!.log.endOffset == 0)
         #expect(!client.isClosed)
     }
 
@@ -166,7 +166,7 @@ import Testing
         client.send(try Batch.produce("t", [(0, Batch.of(["a"]))], acks: 0), version: 7)
         fixture.run()
         #expect(client.received.isEmpty && !client.isClosed)
-        #expect(fixture.broker.topics.topic(named: "t")!.leaders[0].log.endOffset == 1)
+        #expect(fixture.broker.topics.topic(named: "t")!.leaders[0]!.log.endOffset == 1)
         client.send(try Batch.produce("missing", [(0, Batch.of(["a"]))], acks: 0), version: 7)
         #expect(client.isClosed)
     }
@@ -187,14 +187,14 @@ import Testing
         client.send(frame: writer.bytes)
         fixture.run()
         #expect(client.isClosed)
-        #expect(fixture.broker.topics.topic(named: "t")!.leaders[0].log.endOffset == 0)
+        #expect(fixture.broker.topics.topic(named: "t")!.leaders[0]!.log.endOffset == 0)
     }
 
     @Test("acks=all that takes longer than the request's time-out is answered with the time-out")
     func timeOut() throws {
         let fixture = try BrokerFixture()
         try fixture.createTopic("t")
-        let leader = fixture.broker.topics.topic(named: "t")!.leaders[0]
+        let leader = fixture.broker.topics.topic(named: "t")!.leaders[0]!
         let client = fixture.connect()
         // The loop does not run between the append and the deadline, as with a disk that hangs.
         client.send(try Batch.produce("t", [(0, Batch.of(["a"]))]), version: 9)

@@ -34,7 +34,9 @@ import Testing
         try fixture.createTopic("t")
         try produce(fixture, "old")
         // The metadata is gone, the files are not: what a crash in the middle of a deletion leaves behind.
-        try fixture.broker.controller.deleteTopic(named: "t")
+        var deletion = MetadataTransaction()
+        deletion.deleteTopic(named: "t", from: fixture.broker.cluster.image)
+        try fixture.broker.cluster.commit(deletion)
         fixture.broker.quiesce()
         try fixture.broker.close()
 
@@ -101,7 +103,7 @@ import Testing
         let fixture = try BrokerFixture(fileSystem: disk, store: store)
         disk.inject(.init(.open, pathSuffix: "t-2/00000000000000000000.log", code: EMFILE, times: 1))
         #expect(throws: MetadataRefusal.self) { try fixture.createTopic("t", partitions: 4) }
-        #expect(fixture.broker.controller.image.topic(named: "t") == nil)
+        #expect(fixture.broker.cluster.image.topic(named: "t") == nil)
         #expect(fixture.broker.logs.allLogs.isEmpty && !fixture.broker.logs.health.isOffline)
         try fixture.createTopic("t", partitions: 4)
         try produce(fixture, "kept")
@@ -116,14 +118,14 @@ import Testing
     func waiters() throws {
         let fixture = try BrokerFixture()
         try fixture.createTopic("t")
-        let leader = fixture.broker.topics.topic(named: "t")!.leaders[0]
+        let leader = fixture.broker.topics.topic(named: "t")!.leaders[0]!
         let other = RecordingListener()
         #expect(leader.wait(.init(offset: 1, listener: other, connection: 1, slot: 1, index: 0)) == .waiting)
         leader.stopWaiting(fixture.loop, connection: 1, slot: 1)
         #expect(leader.waiterTotal == 1)
-        leader.failed()
+        leader.end(.failed)
         #expect(other.failures == 1)
-        #expect(leader.wait(.init(offset: 1, listener: other, connection: 1, slot: 1, index: 0)) == .failed)
+        #expect(leader.wait(.init(offset: 1, listener: other, connection: 1, slot: 1, index: 0)) == .over(.failed))
     }
 }
 
@@ -131,7 +133,7 @@ private final class RecordingListener: PartitionListener {
     private let count = Mutex(0)
     var failures: Int { count.withLock { $0 } }
 
-    func wake(_ waiter: PartitionWaiter, failed: Bool) {
-        if failed { count.withLock { $0 += 1 } }
+    func wake(_ waiter: PartitionWaiter, _ result: WaitResult) {
+        if result == .failed { count.withLock { $0 += 1 } }
     }
 }

@@ -101,7 +101,7 @@ import Testing
 
     private func settle(_ fixture: BrokerFixture) {
         fixture.run {
-            fixture.broker.topics.topic(named: "t")!.leaders.allSatisfy { leader in
+            fixture.broker.topics.topic(named: "t")!.leaders.compactMap(\.self).allSatisfy { leader in
                 leader.log.lastStableOffset == leader.log.endOffset && leader.highWatermark == leader.log.endOffset
             }
         }

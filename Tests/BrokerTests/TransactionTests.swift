@@ -27,7 +27,7 @@ import Testing
     private func settle(_ fixture: BrokerFixture, _ partitions: [Int32] = [0, 1]) throws {
         fixture.run {
             partitions.allSatisfy { partition in
-                let leader = fixture.broker.topics.topic(named: "t")!.leaders[Int(partition)]
+                let leader = fixture.broker.topics.topic(named: "t")!.leaders[Int(partition)]!
                 return leader.log.lastStableOffset == leader.log.endOffset
                     && leader.highWatermark == leader.log.endOffset
             }

@@ -253,7 +253,7 @@ private struct TransactionWorld {
         try restart(afterPowerFailure: true)
         fixture.clock.advance(milliseconds: Self.timeout + 1)
         let fixture = fixture
-        let leaders = fixture.broker.topics.topic(named: "t")!.leaders
+        let leaders = fixture.broker.topics.topic(named: "t")!.leaders.compactMap(\.self)
         func settled() -> Bool {
             leaders.allSatisfy { $0.log.lastStableOffset == $0.log.endOffset && $0.highWatermark == $0.log.endOffset }
         }

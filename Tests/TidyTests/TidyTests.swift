@@ -19,7 +19,10 @@ import Testing
             "KafkaProtocol", "RecordFormat", "CommitLog", "Configuration", "CoordinatorCore", "GroupCoordinator",
             "TransactionCoordinator", "ClusterMetadata", "Replication",
         ],
-        "MartletServer": ["KafkaProtocol", "CommitLog", "Configuration", "ClusterMetadata", "Broker"],
+        "EtcdMetadata": ["ClusterMetadata"],
+        "MartletServer": [
+            "KafkaProtocol", "CommitLog", "Configuration", "ClusterMetadata", "EtcdMetadata", "Broker",
+        ],
         "MartletClient": ["KafkaProtocol", "RecordFormat"],
         "MartletTesting": [
             "KafkaProtocol", "RecordFormat", "CommitLog", "Configuration", "CoordinatorCore", "GroupCoordinator",

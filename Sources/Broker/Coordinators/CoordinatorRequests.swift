@@ -41,7 +41,8 @@ extension RequestContext {
                 parts.append((partition, [item]))
             }
         }
-        return gather(parts.map { ($0.partition.flatMap { topic[$0] }, request($0.items)) }, merge: merge)
+        let absence = topic.absence
+        return gather(parts.map { ($0.partition.flatMap { topic[$0] }, request($0.items), absence) }, merge: merge)
     }
 
     /// A request for all shards.
@@ -49,11 +50,11 @@ extension RequestContext {
         in topic: CoordinatorTopic<Machine>, _ request: Machine.Request,
         merge: @escaping @Sendable ([Machine.Response]) -> Response
     ) -> HandlerOutcome<Response> {
-        gather(topic.all.map { ($0, request) }, merge: merge)
+        gather(topic.all.map { ($0, request, .none) }, merge: merge)
     }
 
     private func gather<Machine: CoordinatorStateMachine, Response: ProtocolResponse>(
-        _ parts: [(shard: CoordinatorShard<Machine>?, request: Machine.Request)],
+        _ parts: [(shard: CoordinatorShard<Machine>?, request: Machine.Request, absence: ErrorCode)],
         merge: @escaping @Sendable ([Machine.Response]) -> Response
     ) -> HandlerOutcome<Response> {
         guard !parts.isEmpty else { return .reply(merge([])) }
@@ -64,7 +65,7 @@ extension RequestContext {
                 shard.handle(part.request, coordinatorContext) { gathering.add($0, at: index) }
             } else {
                 gathering.add(
-                    Machine.refusal(of: part.request, apiVersion: version, .coordinatorNotAvailable), at: index)
+                    Machine.refusal(of: part.request, apiVersion: version, part.absence), at: index)
             }
         }
         return .later
@@ -72,7 +73,7 @@ extension RequestContext {
 }
 
 extension CoordinatorTopic {
-    /// Asks the shard that has the key; while there is none the coordinator is not available.
+    /// Asks the shard that has the key. Where there is none, another node may have it.
     func ask(
         _ key: String, _ request: Machine.Request, _ context: CoordinatorRequestContext,
         reply: @escaping Shard.Reply
@@ -80,7 +81,7 @@ extension CoordinatorTopic {
         if let shard = shard(of: key) {
             shard.handle(request, context, reply: reply)
         } else {
-            reply(Machine.refusal(of: request, apiVersion: context.apiVersion, .coordinatorNotAvailable))
+            reply(Machine.refusal(of: request, apiVersion: context.apiVersion, absence))
         }
     }
 }

@@ -1,6 +1,7 @@
 import CommitLog
 import CoordinatorCore
 import KafkaProtocol
+import Logging
 import Replication
 import Synchronization
 
@@ -16,12 +17,12 @@ final class CoordinatorShard<Machine: CoordinatorStateMachine>: Sendable {
     struct Role: Sendable {
         /// Makes a machine for the partition; its log is replayed into it.
         var makeMachine: @Sendable (PartitionLeader) -> Machine
-        /// Tells a replayed machine, on the control thread, what it must know of the world before it serves.
+        /// Tells a replayed machine what it must know of the world before it serves.
         var prepare: @Sendable (inout Machine, _ now: Int64, _ actions: inout [Machine.Action]) -> Void
         /// Carries out an effect, on whichever thread comes by. What it leads to is reported with `update`.
         var perform: @Sendable (Machine.Effect, MachineReference) -> Void
         /// Timers have a thread of their own, so that changes of topics do not make sessions expire late.
-        var timers: ControlThread
+        var timers: any WorkQueue
     }
 
     /// One of the machines that this shard has had: what belongs to one that failed must not reach the next.
@@ -43,6 +44,7 @@ final class CoordinatorShard<Machine: CoordinatorStateMachine>: Sendable {
     let leader: PartitionLeader
     private unowned let broker: Broker
     private let role: Role
+    private let loader: any WorkQueue
     private let state: Mutex<State>
 
     private struct State: Sendable {
@@ -62,10 +64,11 @@ final class CoordinatorShard<Machine: CoordinatorStateMachine>: Sendable {
         var isStopped = false
     }
 
-    init(leader: PartitionLeader, broker: Broker, role: Role) {
+    init(leader: PartitionLeader, broker: Broker, role: Role, loader: any WorkQueue) {
         self.leader = leader
         self.broker = broker
         self.role = role
+        self.loader = loader
         state = Mutex(State(machine: role.makeMachine(leader)))
     }
 
@@ -117,13 +120,20 @@ final class CoordinatorShard<Machine: CoordinatorStateMachine>: Sendable {
 
     // MARK: Loading
 
-    /// Reads the partition's log. On the control thread, like the changes of topics, so that none is missed between
-    /// what `prepare` tells here and the next.
+    private var isOver: Bool { leader.log.isClosed || state.withLock { $0.isStopped } }
+
+    /// Reads the partition's log, on the loading thread.
     func load() {
+        guard !isOver else { return }
+        guard leader.inSyncCount >= leader.minimumInSyncReplicas else {
+            // It could write nothing down, and would fail with the first request.
+            loader.schedule(afterMilliseconds: 200) { [self] in load() }
+            return
+        }
         let end = leader.log.endOffset
         guard leader.highWatermark >= end else {
             // What is not durable yet must not be carried out as if it were.
-            if !leader.log.isClosed { broker.control.schedule(afterMilliseconds: 50) { [self] in load() } }
+            if !isOver { loader.schedule(afterMilliseconds: 50) { [self] in load() } }
             return
         }
         var machine = role.makeMachine(leader)
@@ -132,7 +142,7 @@ final class CoordinatorShard<Machine: CoordinatorStateMachine>: Sendable {
         } catch {
             broker.logger.error(
                 "coordinator.not-loaded", metadata: ["partition": "\(leader.log.name)", "error": "\(error)"])
-            if !leader.log.isClosed { broker.control.schedule(afterMilliseconds: 5000) { [self] in load() } }
+            if !isOver { loader.schedule(afterMilliseconds: 5000) { [self] in load() } }
             return
         }
         for (version, count) in machine.skippedKeyVersions {
@@ -173,7 +183,7 @@ final class CoordinatorShard<Machine: CoordinatorStateMachine>: Sendable {
         }
         switch outcome {
         case .done: drain()
-        case .busy: broker.control.schedule(afterMilliseconds: 1) { [self] in install(loaded, asOf: end) }
+        case .busy: loader.schedule(afterMilliseconds: 1) { [self] in install(loaded, asOf: end) }
         case .outdated: load()
         }
     }
@@ -207,6 +217,10 @@ final class CoordinatorShard<Machine: CoordinatorStateMachine>: Sendable {
     private func append(_ batch: CoordinatorBatch, _ token: AppendToken, _ incarnation: Int32) {
         // After an append that failed, none of the same machine may reach the log: it would lack what came before.
         guard state.withLock({ $0.incarnation == incarnation && !$0.hasFailed }) else { return }
+        guard leader.inSyncCount >= leader.minimumInSyncReplicas else {
+            finish(token, incarnation, error: .coordinatorNotAvailable)
+            return
+        }
         switch leader.append(batch, now: now) {
         case .appended(let baseOffset, _):
             let waiter = PartitionWaiter(
@@ -215,17 +229,23 @@ final class CoordinatorShard<Machine: CoordinatorStateMachine>: Sendable {
             state.withLock { $0.appends[token.rawValue] = token }
             switch leader.wait(waiter) {
             case .waiting: break
-            case .reached: appended(waiter, error: nil)
-            case .failed: appended(waiter, error: .kafkaStorageError)
+            case .over(let result): appended(waiter, result)
             }
         case .refused(let refusal):
-            finish(token, incarnation, error: ErrorCode(refusal))
+            finish(token, incarnation, error: refusal == .notInThisRole ? .notCoordinator : ErrorCode(refusal))
         case .duplicate, .pending:
             preconditionFailure("a coordinator's batch has no sequence number")
         }
     }
 
-    private func appended(_ waiter: PartitionWaiter, error: ErrorCode?) {
+    private func appended(_ waiter: PartitionWaiter, _ result: WaitResult) {
+        let error: ErrorCode? =
+            switch result {
+            // It is committed, and stays.
+            case .reached, .reachedWithTooFewReplicas: nil
+            case .notLeader: .notCoordinator
+            case .failed: .kafkaStorageError
+            }
         // Every machine counts its appends from the beginning: what an earlier one waited for is not this one's.
         let token = state.withLock { state -> AppendToken? in
             guard state.incarnation == Int32(waiter.slot) else { return nil }
@@ -243,11 +263,13 @@ final class CoordinatorShard<Machine: CoordinatorStateMachine>: Sendable {
             return error != nil && !state.isStopped
         }
         if needsReload {
-            broker.logger.error(
+            // Another node leads the partition now, or too few replicas are in sync: that happens.
+            broker.logger.log(
+                level: error == .notCoordinator || error == .coordinatorNotAvailable ? .info : .error,
                 "coordinator.append-failed",
                 metadata: ["partition": "\(leader.log.name)", "error": "\(error!)", "consequence": "reloading"])
             // What the machine believes is not in the log: the log decides.
-            broker.control.schedule(afterMilliseconds: 1000) { [self] in load() }
+            loader.schedule(afterMilliseconds: 1000) { [self] in load() }
         }
         drain()
     }
@@ -278,7 +300,7 @@ final class CoordinatorShard<Machine: CoordinatorStateMachine>: Sendable {
 }
 
 extension CoordinatorShard: PartitionListener {
-    func wake(_ waiter: PartitionWaiter, failed: Bool) {
-        appended(waiter, error: failed ? .kafkaStorageError : nil)
+    func wake(_ waiter: PartitionWaiter, _ result: WaitResult) {
+        appended(waiter, result)
     }
 }

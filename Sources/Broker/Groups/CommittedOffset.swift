@@ -18,7 +18,7 @@ extension GroupService {
         let question = GroupRequest.offsetFetch(request)
         let context = CoordinatorRequestContext(apiVersion: 7, clientId: "", clientHost: "")
         // Behind the loading of the groups, if that goes on.
-        control.enqueue { [shards] in
+        shards.afterLoading { [shards] in
             guard let shard = shards.shard(of: group) else {
                 // Nobody has asked for a coordinator yet.
                 reply(.success(nil))

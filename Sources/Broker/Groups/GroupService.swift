@@ -12,14 +12,13 @@ package final class GroupService: Sendable {
     private unowned let broker: Broker
     let shards: CoordinatorTopic<GroupCoordinatorShard>
     /// Group timers have a thread of their own, so that changes of topics do not make sessions expire late.
-    let timers = ControlThread(label: "martlet.group-timers")
+    let timers: any WorkQueue
 
     init(broker: Broker) {
         self.broker = broker
+        timers = broker.environment.makeQueue("martlet.group-timers")
         shards = CoordinatorTopic(InternalTopic.consumerOffsets, broker: broker)
     }
-
-    var control: ControlThread { broker.control }
 
     private var role: GroupShard.Role {
         GroupShard.Role(
@@ -30,8 +29,9 @@ package final class GroupService: Sendable {
             perform: { _, _ in }, timers: timers)
     }
 
-    func loadAll() {
-        shards.loadAll(role)
+    /// This node leads other partitions than before.
+    func rolesChanged() {
+        shards.rolesChanged(role)
     }
 
     /// Topics were made, removed or extended.
@@ -44,7 +44,7 @@ package final class GroupService: Sendable {
 
     func topicsImage() -> TopicsImage {
         TopicsImage(
-            broker.controller.image.topics.values.map { topic in
+            broker.cluster.image.topics.values.map { topic in
                 TopicsImage.Topic(id: topic.id, name: topic.name, partitionCount: Int32(topic.partitions.count))
             })
     }

@@ -46,12 +46,8 @@ extension Broker {
             found(self, partition)
             return
         }
-        control.enqueue { [self] in
-            topicService.createAutomatically(InternalTopic.consumerOffsets)
-            // Behind the loading of the new partitions.
-            control.enqueue { [self] in
-                if let partition = groups.shards.partition(of: groupId) { found(self, partition) } else { failed() }
-            }
+        ensureTopic(InternalTopic.consumerOffsets) { [self] in
+            if let partition = groups.shards.partition(of: groupId) { found(self, partition) } else { failed() }
         }
     }
 }

@@ -83,7 +83,8 @@ enum AddPartitionsToTxnHandler: RequestHandler {
     }
 
     private static func objection(to partition: TransactionPartition, _ topics: TopicTable) -> ErrorCode {
-        guard let topic = topics.topic(named: partition.topic), topic.leader(of: partition.partition) != nil else {
+        guard let topic = topics.topic(named: partition.topic), topic.leaders.indices.contains(Int(partition.partition))
+        else {
             return .unknownTopicOrPartition
         }
         // No client writes there, and the coordinator's own log has no transactions.

@@ -9,7 +9,9 @@ enum CreateTopicsHandler: RequestHandler {
     static func handle(
         _ request: CreateTopicsRequest, _ context: RequestContext
     ) -> HandlerOutcome<CreateTopicsResponse> {
-        context.onControlThread { broker in
+        // Another broker may have been asked for the coordinator of something.
+        let isBroker = context.clientId == Peers.clientId
+        return context.onControlThread { broker in
             var seen: [String: Int] = [:]
             for topic in request.topics { seen[topic.name, default: 0] += 1 }
             var response = CreateTopicsResponse()
@@ -19,7 +21,9 @@ enum CreateTopicsHandler: RequestHandler {
                     response.topics.append(
                         refused(topic.name, MetadataRefusal(.invalidRequest, "The request names the topic twice.")))
                 } else {
-                    response.topics.append(create(topic, validateOnly: request.validateOnly, broker))
+                    response.topics.append(
+                        create(
+                            topic, validateOnly: request.validateOnly, isBroker: isBroker, broker))
                 }
             }
             return response
@@ -27,7 +31,7 @@ enum CreateTopicsHandler: RequestHandler {
     }
 
     private static func create(
-        _ topic: CreateTopicsRequest.CreatableTopic, validateOnly: Bool, _ broker: Broker
+        _ topic: CreateTopicsRequest.CreatableTopic, validateOnly: Bool, isBroker: Bool, _ broker: Broker
     ) -> CreateTopicsResponse.CreatableTopicResult {
         var new = NewTopic(
             name: topic.name, partitionCount: topic.numPartitions, replicationFactor: topic.replicationFactor)
@@ -36,12 +40,15 @@ enum CreateTopicsHandler: RequestHandler {
         if let config = topic.configs.first(where: { $0.value == nil }) {
             return refused(topic.name, MetadataRefusal(.invalidConfig, "Null value for \(config.name)."))
         }
-        if InternalTopic.names.contains(topic.name) {
+        if InternalTopic.names.contains(topic.name), !isBroker {
             return refused(
                 topic.name, MetadataRefusal(.invalidTopicException, "The broker makes \(topic.name) itself."))
         }
         do {
-            let created = try broker.topicService.create(new, validateOnly: validateOnly)
+            let created =
+                InternalTopic.names.contains(topic.name)
+                ? try broker.topicService.createInternal(topic.name)
+                : try broker.topicService.create(new, validateOnly: validateOnly)
             return describe(created, broker)
         } catch {
             return refused(topic.name, error)

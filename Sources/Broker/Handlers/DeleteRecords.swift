@@ -45,12 +45,13 @@ enum DeleteRecordsHandler: RequestHandler {
         var result = DeleteRecordsResponse.DeleteRecordsPartitionResult()
         result.partitionIndex = partition.partitionIndex
         result.lowWatermark = -1
-        guard let topic, let leader = topic.leader(of: partition.partitionIndex) else {
-            result.errorCode = ErrorCode.unknownTopicOrPartition.rawValue
+        if let topic, topic.isInternal {
+            result.errorCode = ErrorCode.invalidTopicException.rawValue
             return result
         }
-        if topic.isInternal {
-            result.errorCode = ErrorCode.invalidTopicException.rawValue
+        guard let leader = topic?.leader(of: partition.partitionIndex) else {
+            result.errorCode =
+                (topic?.refusal(of: partition.partitionIndex) ?? .unknownTopicOrPartition).rawValue
             return result
         }
         guard leader.log.currentConfiguration.cleanupPolicy.contains(.delete) else {

@@ -37,7 +37,7 @@ enum DeleteTopicsHandler: RequestHandler {
         guard broker.configuration.bool("delete.topic.enable") else {
             return refuse(version >= 3 ? .topicDeletionDisabled : .invalidRequest, "delete.topic.enable is false.")
         }
-        let image = broker.controller.image
+        let image = broker.cluster.image
         guard let topic = name.map({ image.topic(named: $0) }) ?? image.topic(withId: id) else {
             return name == nil
                 ? refuse(.unknownTopicId, "There is no topic with this id.")

@@ -14,9 +14,9 @@ enum DescribeClusterHandler: RequestHandler {
             response.errorMessage = "This is a broker's endpoint."
             return .reply(response)
         }
-        let image = context.broker.controller.image
+        let image = context.broker.cluster.image
         response.clusterId = image.clusterId
-        response.controllerId = context.broker.controller.nodeId
+        response.controllerId = image.controllerId
         response.endpointType = 1
         if request.includeClusterAuthorizedOperations {
             response.clusterAuthorizedOperations = AuthorizedOperations.cluster

@@ -24,10 +24,11 @@ enum DescribeLogDirsHandler: RequestHandler {
             let wanted = asked?.first { $0.name == name }?.partitions
             var result = DescribeLogDirsResponse.DescribeLogDirsTopic()
             result.name = name
-            for leader in topic.leaders where wanted?.contains(leader.partition) ?? true {
+            for log in topic.logs where wanted?.contains(log.name.partition) ?? true {
                 var partition = DescribeLogDirsResponse.DescribeLogDirsPartition()
-                partition.partitionIndex = leader.partition
-                partition.partitionSize = leader.log.size
+                partition.partitionIndex = log.name.partition
+                partition.partitionSize = log.size
+                partition.offsetLag = topic.follower(of: log.name.partition)?.lag ?? 0
                 result.partitions.append(partition)
             }
             directory.topics.append(result)

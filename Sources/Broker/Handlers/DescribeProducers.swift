@@ -17,7 +17,7 @@ enum DescribeProducersHandler: RequestHandler {
                 var answer = DescribeProducersResponse.PartitionResponse()
                 answer.partitionIndex = index
                 guard let leader = topic?.leader(of: index) else {
-                    answer.errorCode = ErrorCode.unknownTopicOrPartition.rawValue
+                    answer.errorCode = (topic?.refusal(of: index) ?? .unknownTopicOrPartition).rawValue
                     return answer
                 }
                 answer.activeProducers = leader.log.activeProducers().map { producer in

@@ -7,7 +7,7 @@ enum DescribeTopicPartitionsHandler: RequestHandler {
     static func handle(
         _ request: DescribeTopicPartitionsRequest, _ context: RequestContext
     ) -> HandlerOutcome<DescribeTopicPartitionsResponse> {
-        let image = context.broker.controller.image
+        let image = context.broker.cluster.image
         var response = DescribeTopicPartitionsResponse()
         var names = request.topics.isEmpty ? Array(image.topics.keys) : Array(Set(request.topics.map(\.name)))
         names.sort()
@@ -47,6 +47,7 @@ enum DescribeTopicPartitionsHandler: RequestHandler {
                 result.leaderEpoch = partition.leaderEpoch
                 result.replicaNodes = partition.replicas
                 result.isrNodes = partition.inSyncReplicas
+                result.offlineReplicas = image.offline(partition.replicas)
                 result.eligibleLeaderReplicas = []
                 result.lastKnownElr = []
                 entry.partitions.append(result)

@@ -41,7 +41,8 @@ enum FetchHandler: RequestHandler {
 
         let fetch = PendingFetch(
             request: request, version: context.version, correlationId: context.correlationId,
-            partitions: partitions, session: session, isIncremental: isIncremental, start: context.loop.tickStart)
+            partitions: partitions, session: session, isIncremental: isIncremental, start: context.loop.tickStart,
+            listener: context.connection.listener)
         fetch.begin(context)
         return .later
     }

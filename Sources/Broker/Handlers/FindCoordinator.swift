@@ -17,16 +17,12 @@ enum FindCoordinatorHandler: RequestHandler {
         let version = context.version
         let listener = context.connection.listener
         let broker = context.broker
-        guard let topic = topic(of: request.keyType), !broker.isReady(topic) else {
+        guard let topic = topic(of: request.keyType), broker.cluster.image.topic(named: topic) == nil else {
             return .reply(respond(to: request, version: version, listener: listener, broker))
         }
         let ticket = context.laterReply(FindCoordinatorResponse.self)
-        broker.control.enqueue {
-            broker.topicService.createAutomatically(topic)
-            // Behind the loading of the new partitions, so that the client's next request finds its group served.
-            broker.control.enqueue {
-                ticket.complete(respond(to: request, version: version, listener: listener, broker))
-            }
+        broker.ensureTopic(topic) {
+            ticket.complete(respond(to: request, version: version, listener: listener, broker))
         }
         return .later
     }
@@ -42,43 +38,51 @@ enum FindCoordinatorHandler: RequestHandler {
     private static func respond(
         to request: FindCoordinatorRequest, version: Int16, listener: String, _ broker: Broker
     ) -> FindCoordinatorResponse {
-        var failure: (code: ErrorCode, message: String)?
-        if let topic = topic(of: request.keyType) {
-            if !broker.isReady(topic) { failure = (.coordinatorNotAvailable, "\(topic) could not be made.") }
-        } else {
-            // Not COORDINATOR_NOT_AVAILABLE, which clients would retry for ever.
-            failure = (.invalidRequest, "This broker coordinates groups and transactions only.")
+        let coordinators = (version >= 4 ? request.coordinatorKeys : [request.key]).map {
+            coordinator(of: $0, keyType: request.keyType, listener: listener, broker)
         }
-        let image = broker.controller.image
-        let node = image.brokers[broker.controller.nodeId]
-        let endpoint = node.map { broker.endpoint(of: $0, listener: listener) }
-
         var response = FindCoordinatorResponse()
         if version >= 4 {
-            response.coordinators = request.coordinatorKeys.map { key in
-                var coordinator = FindCoordinatorResponse.Coordinator()
-                coordinator.key = key
-                coordinator.nodeId = failure == nil ? broker.controller.nodeId : -1
-                coordinator.host = failure == nil ? endpoint?.host ?? "" : ""
-                coordinator.port = failure == nil ? endpoint?.port ?? -1 : -1
-                coordinator.errorCode = (failure?.code ?? .none).rawValue
-                coordinator.errorMessage = failure?.message
-                return coordinator
-            }
+            response.coordinators = coordinators
         } else {
-            response.nodeId = failure == nil ? broker.controller.nodeId : -1
-            response.host = failure == nil ? endpoint?.host ?? "" : ""
-            response.port = failure == nil ? endpoint?.port ?? -1 : -1
-            response.errorCode = (failure?.code ?? .none).rawValue
-            response.errorMessage = failure?.message
+            response.nodeId = coordinators[0].nodeId
+            response.host = coordinators[0].host
+            response.port = coordinators[0].port
+            response.errorCode = coordinators[0].errorCode
+            response.errorMessage = coordinators[0].errorMessage
         }
         return response
     }
-}
 
-extension Broker {
-    /// Whether a coordinator's topic is there.
-    fileprivate func isReady(_ topic: String) -> Bool {
-        topic == InternalTopic.consumerOffsets ? groups.shards.isReady : transactions.shards.isReady
+    private static func coordinator(
+        of key: String, keyType: Int8, listener: String, _ broker: Broker
+    ) -> FindCoordinatorResponse.Coordinator {
+        var coordinator = FindCoordinatorResponse.Coordinator()
+        coordinator.key = key
+        coordinator.nodeId = -1
+        coordinator.port = -1
+        func refuse(_ code: ErrorCode, _ message: String) -> FindCoordinatorResponse.Coordinator {
+            coordinator.errorCode = code.rawValue
+            coordinator.errorMessage = message
+            return coordinator
+        }
+        guard let topic = topic(of: keyType) else {
+            // Not COORDINATOR_NOT_AVAILABLE, which clients would retry for ever.
+            return refuse(.invalidRequest, "This broker coordinates groups and transactions only.")
+        }
+        let image = broker.cluster.image
+        guard image.topic(named: topic) != nil else {
+            return refuse(.coordinatorNotAvailable, "\(topic) could not be made.")
+        }
+        let node =
+            keyType == KeyType.group ? broker.groups.shards.node(of: key) : broker.transactions.shards.node(of: key)
+        guard let node, let registration = image.brokers[node] else {
+            return refuse(.coordinatorNotAvailable, "Nobody leads the coordinator's partition now.")
+        }
+        let endpoint = broker.endpoint(of: registration, listener: listener)
+        coordinator.nodeId = node
+        coordinator.host = endpoint.host
+        coordinator.port = endpoint.port
+        return coordinator
     }
 }

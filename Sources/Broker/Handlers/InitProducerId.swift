@@ -23,7 +23,7 @@ enum InitProducerIdHandler: RequestHandler {
         }
         return context.onControlThread { broker in
             do throws(MetadataStoreError) {
-                return succeeded(try broker.producerIds.nextFromNewBlock(broker.controller))
+                return succeeded(try broker.producerIds.nextFromNewBlock(broker.cluster))
             } catch {
                 return failed(ErrorCode(error))
             }

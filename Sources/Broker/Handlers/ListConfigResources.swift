@@ -9,7 +9,7 @@ enum ListConfigResourcesHandler: RequestHandler {
     ) -> HandlerOutcome<ListConfigResourcesResponse> {
         var response = ListConfigResourcesResponse()
         guard context.version >= 1 else { return .reply(response) }
-        let image = context.broker.controller.image
+        let image = context.broker.cluster.image
         let all = request.resourceTypes.isEmpty
         func add(_ names: [String], _ type: Int8) {
             guard all || request.resourceTypes.contains(type) else { return }

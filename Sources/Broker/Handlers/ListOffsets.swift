@@ -28,10 +28,13 @@ enum ListOffsetsHandler: RequestHandler {
                 var answer = ListOffsetsResponse.ListOffsetsPartitionResponse()
                 answer.partitionIndex = partition.partitionIndex
                 guard let leader = topic?.leader(of: partition.partitionIndex) else {
-                    answer.errorCode = ErrorCode.unknownTopicOrPartition.rawValue
+                    answer.errorCode =
+                        (topic?.refusal(of: partition.partitionIndex) ?? .unknownTopicOrPartition).rawValue
                     return answer
                 }
-                find(partition, leader, committedOnly: request.isolationLevel == 1, into: &answer)
+                find(
+                    partition, leader, committedOnly: request.isolationLevel == 1, version: context.version,
+                    into: &answer)
                 return answer
             }
             return result
@@ -41,10 +44,16 @@ enum ListOffsetsHandler: RequestHandler {
 
     private static func find(
         _ partition: ListOffsetsRequest.ListOffsetsPartition, _ leader: PartitionLeader, committedOnly: Bool,
-        into answer: inout ListOffsetsResponse.ListOffsetsPartitionResponse
+        version: Int16, into answer: inout ListOffsetsResponse.ListOffsetsPartitionResponse
     ) {
         answer.errorCode = ErrorCode(leaderEpoch: partition.currentLeaderEpoch, of: leader).rawValue
         guard answer.errorCode == ErrorCode.none.rawValue else { return }
+        if partition.timestamp != Special.earliest, partition.timestamp != Special.earliestLocal, !leader.knowsCommitted
+        {
+            // What a leader before this one has shown must not seem to be gone (KIP-207).
+            answer.errorCode = (version >= 5 ? ErrorCode.offsetNotAvailable : .leaderNotAvailable).rawValue
+            return
+        }
         let log = leader.log
         let end = leader.visibleEnd(committedOnly: committedOnly)
         do {

@@ -10,10 +10,12 @@ enum MetadataHandler: RequestHandler {
         let version = context.version
         let listener = context.connection.listener
         guard missing.isEmpty else {
-            return context.onControlThread { broker in
-                for name in missing { broker.topicService.createAutomatically(name) }
-                return respond(to: request, version: version, listener: listener, broker)
+            let ticket = context.laterReply(MetadataResponse.self)
+            let broker = context.broker
+            broker.ensureTopics(missing) {
+                ticket.complete(respond(to: request, version: version, listener: listener, broker))
             }
+            return .later
         }
         return .reply(respond(to: request, version: version, listener: listener, context.broker))
     }
@@ -33,7 +35,7 @@ enum MetadataHandler: RequestHandler {
     private static func respond(
         to request: MetadataRequest, version: Int16, listener: String, _ broker: Broker
     ) -> MetadataResponse {
-        let image = broker.controller.image
+        let image = broker.cluster.image
         var response = MetadataResponse()
         response.brokers = image.brokers.values.sorted { $0.nodeId < $1.nodeId }.map { registration in
             let endpoint = broker.endpoint(of: registration, listener: listener)
@@ -45,31 +47,34 @@ enum MetadataHandler: RequestHandler {
             return entry
         }
         response.clusterId = image.clusterId
-        response.controllerId = broker.controller.nodeId
+        response.controllerId = image.controllerId
         if request.includeClusterAuthorizedOperations {
             response.clusterAuthorizedOperations = AuthorizedOperations.cluster
         }
 
         // Version 0 has no null: an empty list means all topics there.
         if let topics = request.topics, !(version == 0 && topics.isEmpty) {
-            response.topics = topics.map { describe($0, image, request) }
+            response.topics = topics.map { describe($0, image, request, version) }
         } else {
-            response.topics = image.topics.values.sorted { $0.name < $1.name }.map { describe($0, request) }
+            response.topics = image.topics.values.sorted { $0.name < $1.name }.map {
+                describe($0, image, request, version)
+            }
         }
         return response
     }
 
     private static func describe(
-        _ asked: MetadataRequest.MetadataRequestTopic, _ image: MetadataImage, _ request: MetadataRequest
+        _ asked: MetadataRequest.MetadataRequestTopic, _ image: MetadataImage, _ request: MetadataRequest,
+        _ version: Int16
     ) -> MetadataResponse.MetadataResponseTopic {
         var missing = MetadataResponse.MetadataResponseTopic()
         missing.name = asked.name ?? ""
         missing.topicId = asked.topicId
         if let name = asked.name {
-            if let topic = image.topic(named: name) { return describe(topic, request) }
+            if let topic = image.topic(named: name) { return describe(topic, image, request, version) }
             missing.errorCode = ErrorCode(missingTopic: name).rawValue
         } else {
-            if let topic = image.topic(withId: asked.topicId) { return describe(topic, request) }
+            if let topic = image.topic(withId: asked.topicId) { return describe(topic, image, request, version) }
             missing.name = nil
             missing.errorCode = ErrorCode.unknownTopicId.rawValue
         }
@@ -77,7 +82,7 @@ enum MetadataHandler: RequestHandler {
     }
 
     private static func describe(
-        _ topic: TopicMetadata, _ request: MetadataRequest
+        _ topic: TopicMetadata, _ image: MetadataImage, _ request: MetadataRequest, _ version: Int16
     ) -> MetadataResponse.MetadataResponseTopic {
         var entry = MetadataResponse.MetadataResponseTopic()
         entry.name = topic.name
@@ -93,6 +98,8 @@ enum MetadataHandler: RequestHandler {
             result.leaderEpoch = partition.leaderEpoch
             result.replicaNodes = partition.replicas
             result.isrNodes = partition.inSyncReplicas
+            result.offlineReplicas = image.offline(partition.replicas)
+            if partition.leader < 0 { result.errorCode = ErrorCode.leaderNotAvailable.rawValue }
             return result
         }
         return entry

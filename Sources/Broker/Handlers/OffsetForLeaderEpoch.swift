@@ -17,7 +17,7 @@ enum OffsetForLeaderEpochHandler: RequestHandler {
                 var answer = OffsetForLeaderEpochResponse.EpochEndOffset()
                 answer.partition = partition.partition
                 guard let leader = topic?.leader(of: partition.partition) else {
-                    answer.errorCode = ErrorCode.unknownTopicOrPartition.rawValue
+                    answer.errorCode = (topic?.refusal(of: partition.partition) ?? .unknownTopicOrPartition).rawValue
                     return answer
                 }
                 answer.errorCode = ErrorCode(leaderEpoch: partition.currentLeaderEpoch, of: leader).rawValue

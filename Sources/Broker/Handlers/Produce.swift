@@ -52,7 +52,7 @@ enum ProduceHandler {
         let timeout = try cursor.int32(bytes)
         var request = Request(
             loop: loop, frame: frame, version: header.apiVersion, flexible: flexible, acks: acks,
-            isTransactional: transactionalId != nil, admission: admission)
+            isTransactional: transactionalId != nil, admission: admission, listener: connection.listener)
 
         let pending = acks == -1 ? PendingProduce(version: header.apiVersion, start: loop.tickStart) : nil
         var failure: ProtocolDecodingError?
@@ -116,13 +116,17 @@ enum ProduceHandler {
         let isTransactional: Bool
         /// What the transaction's coordinator said; nil when it needed not be asked.
         let admission: ProduceAdmission?
+        let listener: String
         var refused = 0
         var lastRefusal = ErrorCode.none
+        /// Where the client finds the leaders that it did not find here (KIP-951).
+        var redirections = LeaderRedirections()
 
         init(
             loop: BrokerLoop, frame: UnsafeRawBufferPointer, version: Int16, flexible: Bool, acks: Int16,
-            isTransactional: Bool, admission: ProduceAdmission?
+            isTransactional: Bool, admission: ProduceAdmission?, listener: String
         ) {
+            self.listener = listener
             self.loop = loop
             self.frame = frame
             self.version = version
@@ -144,13 +148,21 @@ enum ProduceHandler {
                 var topic: Topic?
                 var unknown = ErrorCode.unknownTopicOrPartition
                 if version >= 13 {
-                    topic = table.topic(withId: try cursor.uuid(bytes))
+                    let id = try cursor.uuid(bytes)
+                    topic = table.topic(withId: id)
                     unknown = .unknownTopicId
+                    // The metadata know it, its partitions are about to be opened here.
+                    if topic == nil, loop.broker.cluster.image.topicNames[id] != nil { unknown = .notLeaderOrFollower }
                 } else {
                     guard let name = try cursor.range(bytes, flexible: flexible, isString: true) else {
                         throw .invalidLength
                     }
                     topic = table.topic(named: UnsafeRawBufferPointer(rebasing: frame[name]))
+                    if topic == nil,
+                        loop.broker.cluster.image.topics[String(decoding: frame[name], as: UTF8.self)] != nil
+                    {
+                        unknown = .notLeaderOrFollower
+                    }
                 }
                 // The name or id is written back as it came.
                 writer.bytes.append(contentsOf: frame[start..<cursor.position])
@@ -163,7 +175,7 @@ enum ProduceHandler {
             writer.write(Int32(0))  // throttle time
             if flexible {
                 try cursor.skipTaggedFields(bytes)
-                writer.noTaggedFields()
+                writer.taggedFields(redirections.endpoints(listener, loop.broker, version: version))
             }
             // What a client leaves behind the last field is not looked at, as everywhere.
         }
@@ -181,14 +193,19 @@ enum ProduceHandler {
                 writer.write(number)
                 let position = writer.bytes.count
                 let leader = topic?.leader(of: number)
-                var refusal = Refusal(leader == nil ? unknown : .none)
+                var refusal = Refusal(leader == nil ? topic?.refusal(of: number) ?? unknown : .none)
                 if let topic, let leader {
                     refusal = check(records.map { frame[$0] } ?? frame[0..<0], topic, leader, position)
                 }
                 write(refusal, of: leader, into: &writer)
                 if flexible {
                     try cursor.skipTaggedFields(bytes)
-                    writer.noTaggedFields()
+                    if refusal.code == .notLeaderOrFollower, version >= 10, let topic {
+                        redirections.add(topic, number, loop.broker)
+                        writer.taggedFields(redirections.leader(topic, number, loop.broker, version: version))
+                    } else {
+                        writer.noTaggedFields()
+                    }
                 }
             }
         }
@@ -200,7 +217,7 @@ enum ProduceHandler {
             let batch = UnsafeRawBufferPointer(rebasing: slice)
             if acks < -1 || acks > 1 { return Refusal(.invalidRequiredAcks) }
             if topic.isInternal { return Refusal(.invalidTopicException, "Clients do not write to \(topic.name).") }
-            if acks == -1 && topic.minimumInSyncReplicas > 1 { return Refusal(.notEnoughReplicas) }
+            if acks == -1 && leader.inSyncCount < topic.minimumInSyncReplicas { return Refusal(.notEnoughReplicas) }
             if batch.count > topic.maximumBatchBytes {
                 return Refusal(
                     .messageTooLarge,

@@ -16,7 +16,7 @@ enum TxnOffsetCommitHandler: RequestHandler {
         let coordinatorContext = context.coordinatorContext
         context.broker.groupsPartition(of: request.groupId) { broker, partition in
             guard let shard = broker.groups.shards[partition] else {
-                ticket.complete(.failure(request, .coordinatorNotAvailable))
+                ticket.complete(.failure(request, .notCoordinator))
                 return
             }
             // Taken before anything is asked, so that an end which comes in between is noticed.

@@ -29,12 +29,13 @@ enum WriteTxnMarkersHandler: RequestHandler {
         let gathering = Gathering<ErrorCode>(count: writes.count) { ticket.complete(response(to: request, $0)) }
         let writer = TransactionEndWriter(context.broker)
         for (index, (end, partition)) in writes.enumerated() {
-            // A coordinator of a later epoch there is not; its end would shut out the one there is.
+            // A coordinator of a later epoch there is not; its end would shut out the one there is. Or this node has not
+            // heard of it yet: it will ask again.
             guard end.producerId >= 0, end.producerEpoch >= 0, end.coordinatorEpoch <= coordinatorEpoch else {
                 gathering.add(.invalidRequest, at: index)
                 continue
             }
-            writer.write(end, to: partition) { gathering.add($0, at: index) }
+            writer.writeHere(end, to: partition) { gathering.add($0, at: index) }
         }
         return .later
     }

@@ -15,15 +15,17 @@ package final class TransactionService: Sendable {
     private unowned let broker: Broker
     let shards: CoordinatorTopic<TransactionCoordinatorShard>
     /// As for groups, a thread of their own.
-    private let timers = ControlThread(label: "martlet.transaction-timers")
+    private let timers: any WorkQueue
 
     init(broker: Broker) {
         self.broker = broker
+        timers = broker.environment.makeQueue("martlet.transaction-timers")
         shards = CoordinatorTopic(InternalTopic.transactionState, broker: broker)
     }
 
-    func loadAll() {
-        shards.loadAll(
+    /// This node leads other partitions than before.
+    func rolesChanged() {
+        shards.rolesChanged(
             TransactionShard.Role(
                 makeMachine: { [unowned self] leader in
                     TransactionCoordinatorShard(configuration: configuration, coordinatorEpoch: leader.leaderEpoch)
@@ -53,8 +55,10 @@ package final class TransactionService: Sendable {
         return configuration
     }
 
-    /// The latest epoch of a coordinator here.
-    var coordinatorEpoch: Int32 { shards.all.map(\.leader.leaderEpoch).max() ?? 0 }
+    /// The latest epoch of a coordinator that this node knows of.
+    var coordinatorEpoch: Int32 {
+        broker.cluster.image.topic(named: shards.name)?.partitions.map(\.leaderEpoch).max() ?? 0
+    }
 
     // MARK: Admission
 
@@ -72,6 +76,11 @@ package final class TransactionService: Sendable {
         as admission: Admission, _ context: CoordinatorRequestContext,
         reply: @escaping @Sendable ([ErrorCode]) -> Void
     ) {
+        if let node = shards.node(of: transactionalId), node != broker.cluster.nodeId {
+            RemoteTransactions(broker).admit(
+                transactionalId, producer, partitions, as: admission, at: node, reply: reply)
+            return
+        }
         let request: TransactionRequest
         switch admission {
         case .verified:
@@ -95,7 +104,7 @@ package final class TransactionService: Sendable {
         broker.control.enqueue { [unowned broker] in
             let result: Result<Int64, ProducerIdError>
             do throws(MetadataStoreError) {
-                result = .success(try broker.producerIds.nextFromNewBlock(broker.controller))
+                result = .success(try broker.producerIds.nextFromNewBlock(broker.cluster))
             } catch {
                 broker.logger.error("transactions.no-producer-id", metadata: ["error": "\(error)"])
                 result = .failure(ProducerIdError(code: ErrorCode(error)))
@@ -106,7 +115,7 @@ package final class TransactionService: Sendable {
 
     /// Writes the ends to all partitions, again and again where it fails: a decided transaction is carried out.
     private func write(_ markers: TransactionMarkers, for machine: TransactionShard.MachineReference) {
-        let gathering = Gathering<ErrorCode>(count: markers.partitions.count) { [unowned self] codes in
+        TransactionEndWriter(broker).write(markers.end, to: markers.partitions) { [unowned self] codes in
             let failed = zip(markers.partitions, codes).filter { !isSettled($0.1, markers, $0.0) }
             if failed.isEmpty {
                 machine.update { $0.markersWritten(markers.ticket, now: $1, into: &$2) }
@@ -120,10 +129,6 @@ package final class TransactionService: Sendable {
                 machine.perform(again: .writeMarkers(rest))
             }
         }
-        let writer = TransactionEndWriter(broker)
-        for (index, partition) in markers.partitions.enumerated() {
-            writer.write(markers.end, to: partition) { gathering.add($0, at: index) }
-        }
     }
 
     /// Whether nothing more is to be done at the partition.
@@ -131,7 +136,9 @@ package final class TransactionService: Sendable {
         _ code: ErrorCode, _ markers: TransactionMarkers, _ partition: TransactionPartition
     ) -> Bool {
         switch code {
-        case .none, .unknownTopicOrPartition:
+        case .none:
+            return true
+        case .unknownTopicOrPartition where !broker.hasPartition(partition.topic, partition.partition):
             // A topic that is gone has no transaction to end.
             return true
         case .invalidProducerEpoch:

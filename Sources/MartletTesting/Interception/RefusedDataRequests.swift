@@ -127,15 +127,15 @@ extension MetadataRequest: RefusableRequest {
 
     /// Only topics can fail: without the brokers a client would not know whom to ask again.
     func refused(_ code: ErrorCode, version: Int16, _ broker: Broker) -> MetadataResponse {
-        let image = broker.controller.image
+        let image = broker.cluster.image
         var response = MetadataResponse()
         response.clusterId = image.clusterId
-        response.controllerId = broker.controller.nodeId
+        response.controllerId = broker.cluster.nodeId
         response.brokers = image.brokers.values.sorted { $0.nodeId < $1.nodeId }.map { registration in
             var entry = MetadataResponse.MetadataResponseBroker()
             entry.nodeId = registration.nodeId
-            entry.host = registration.host
-            entry.port = registration.port
+            entry.host = registration.endpoints[0].host
+            entry.port = registration.endpoints[0].port
             entry.rack = registration.rack
             return entry
         }

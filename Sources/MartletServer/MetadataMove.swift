@@ -1,0 +1,36 @@
+import Broker
+import ClusterMetadata
+import CommitLog
+import Configuration
+import EtcdMetadata
+import Logging
+
+/// Takes an embedded node's metadata to etcd.
+package enum MetadataMove {
+    /// Returns how many entries were moved. The data folder is locked meanwhile, and not changed.
+    package static func toEtcd(_ configuration: BrokerConfiguration, logger: Logger) async throws -> Int {
+        let path = configuration.dataDirectory
+        let moved: Result<Int, NodeError> = await Node.outsideTasks {
+            do {
+                let fileSystem = RealFileSystem()
+                guard try fileSystem.status(of: path + "/metadata.sqlite") != nil else {
+                    throw NodeError("there is no embedded node's metadata in \(path)")
+                }
+                guard let lock = try fileSystem.lock(path + "/.lock") else {
+                    throw NodeError("\(path) is in use: stop the node first")
+                }
+                defer { withExtendedLifetime(lock) {} }
+                let source = try SQLiteMetadataStore(path: path + "/metadata.sqlite")
+                defer { source.close() }
+                let target = try EtcdMetadataStore(EtcdConfiguration(configuration, logger))
+                defer { target.close() }
+                return .success(try MetadataMigration.copy(from: source, to: target))
+            } catch let error as NodeError {
+                return .failure(error)
+            } catch {
+                return .failure(NodeError("the metadata was not moved: \(error)"))
+            }
+        }
+        return try moved.get()
+    }
+}

@@ -1,0 +1,103 @@
+import CommitLog
+import Synchronization
+
+/// A partition that this node follows, in one leader epoch: it has what the leader has, or is on the way there.
+package final class PartitionFollower: Sendable {
+    package let topic: String
+    package let partition: Int32
+    package let log: Log
+    package let leaderEpoch: Int32
+    /// -1 while nobody leads.
+    package let leader: Int32
+    private let waiting = Mutex<Waiting>(Waiting())
+    private let leaderWatermark = Atomic<Int64>(0)
+
+    private struct Waiting: Sendable {
+        var synchronized: (offset: Int64, action: @Sendable () -> Void)?
+        var waiters: [PartitionWaiter] = []
+        var ended: WaitResult?
+    }
+
+    package init(topic: String, partition: Int32, log: Log, leader: Int32, leaderEpoch: Int32) {
+        self.topic = topic
+        self.partition = partition
+        self.log = log
+        self.leader = leader
+        self.leaderEpoch = leaderEpoch
+        log.setRole(isLeader: false, epoch: leaderEpoch)
+    }
+
+    /// What of it may be read here: what the leader has said is committed, as far as it has come.
+    package var highWatermark: Int64 { log.highWatermark }
+
+    /// Committed records that this replica knows of and does not have.
+    package var lag: Int64 { max(0, leaderWatermark.load(ordering: .relaxed) - log.endOffset) }
+
+    /// The leader's high watermark, as it came with the records.
+    package func committed(to offset: Int64) {
+        leaderWatermark.store(offset, ordering: .relaxed)
+        log.updateHighWatermark(min(offset, log.endOffset))
+        let reached = highWatermark
+        let woken = waiting.withLock { waiting in
+            guard !waiting.waiters.isEmpty else { return [PartitionWaiter]() }
+            defer { waiting.waiters.removeAll { $0.offset <= reached } }
+            return waiting.waiters.filter { $0.offset <= reached }
+        }
+        for waiter in woken { waiter.listener.wake(waiter, .reached) }
+    }
+
+    /// Calls `action` when everything below the offset is on stable storage, at once if it is. One at a time.
+    package func whenSynchronized(
+        to offset: Int64, by synchronizer: any LogSynchronizer, _ action: @escaping @Sendable () -> Void
+    ) {
+        let isThere = waiting.withLock { waiting -> Bool in
+            if log.durableOffset >= offset || waiting.ended != nil { return true }
+            waiting.synchronized = (offset, action)
+            return false
+        }
+        if isThere { action() } else { synchronizer.request(log, upTo: offset) }
+    }
+
+    /// After a sync: everything below the offset is on stable storage.
+    package func synchronized(to offset: Int64) {
+        let action = waiting.withLock { waiting -> (@Sendable () -> Void)? in
+            // What was cut off meanwhile needs no sync.
+            guard let wanted = waiting.synchronized, min(wanted.offset, log.endOffset) <= offset else { return nil }
+            waiting.synchronized = nil
+            return wanted.action
+        }
+        action?()
+    }
+
+    /// A reader close to this replica waits for what comes next.
+    package func wait(_ waiter: PartitionWaiter) -> PartitionLeader.WaitOutcome {
+        waiting.withLock { waiting in
+            if let ended = waiting.ended { return .over(ended) }
+            if highWatermark >= waiter.offset { return .over(.reached) }
+            waiting.waiters.append(waiter)
+            return .waiting
+        }
+    }
+
+    package func stopWaiting(_ listener: any PartitionListener, connection: UInt64, slot: UInt64) {
+        waiting.withLock { waiting in
+            waiting.waiters.removeAll {
+                $0.listener === listener && $0.connection == connection && $0.slot == slot
+            }
+        }
+    }
+
+    /// This node has another role now, or the log is gone.
+    package func end(_ result: WaitResult) {
+        let (action, woken) = waiting.withLock { waiting in
+            waiting.ended = result
+            defer {
+                waiting.synchronized = nil
+                waiting.waiters.removeAll()
+            }
+            return (waiting.synchronized?.action, waiting.waiters)
+        }
+        action?()
+        for waiter in woken { waiter.listener.wake(waiter, result) }
+    }
+}
