@@ -37,6 +37,10 @@ package final class ClusterMembership: Sendable {
         /// Why this node is not a member, or what the metadata store lacks; nil when all is well.
         var trouble: String?
         var isStoreAvailable = true
+        /// The nodes that were there, and when (monotonic milliseconds).
+        var seen: [Int32: (registration: BrokerRegistration, time: Int64)] = [:]
+        /// Those that were there at the last look.
+        var there: Set<Int32> = []
         /// Whether the look at what news have changed is under way.
         var isChangeNoted = false
     }
@@ -132,6 +136,7 @@ package final class ClusterMembership: Sendable {
     }
 
     private func metadataChanged() {
+        noteNodes()
         broker.partitionService.reconcile()
         broker.controller.metadataChanged()
         // Another may have taken this node's registration for one of a life before.
@@ -143,6 +148,35 @@ package final class ClusterMembership: Sendable {
         if isMissing {
             state.withLock { $0.isRegistered = false }
             register()
+        }
+    }
+
+    // MARK: What clients are told
+
+    /// The nodes that clients may know of: those that are there, this one, which evidently is, and for the time of a session
+    /// those that were. When etcd comes back from a pause it may end all sessions at once, and a client that is told of no
+    /// node, or not of its own, has nobody left to ask.
+    var visibleNodes: [Int32: BrokerRegistration] {
+        var nodes = broker.cluster.image.brokers
+        guard broker.isClustered else { return nodes }
+        let earliest = broker.clock.monotonicMilliseconds - broker.configuration.long("broker.session.timeout.ms")
+        state.withLock { state in
+            for (id, seen) in state.seen where nodes[id] == nil && seen.time >= earliest {
+                nodes[id] = seen.registration
+            }
+            if nodes[broker.cluster.nodeId] == nil { nodes[broker.cluster.nodeId] = state.identity?.registration }
+        }
+        return nodes
+    }
+
+    private func noteNodes() {
+        let now = broker.clock.monotonicMilliseconds
+        let there = broker.cluster.image.brokers
+        state.withLock { state in
+            // Those that went are known from the look before this one, when they were last there.
+            for id in state.there { state.seen[id]?.time = now }
+            for (id, registration) in there { state.seen[id] = (registration, now) }
+            state.there = Set(there.keys)
         }
     }
 

@@ -8,6 +8,9 @@ import Synchronization
 final class Controller: Sendable {
     private static let retryMilliseconds: Int64 = 200
     private static let checkMilliseconds: Int64 = 1000
+    /// How long a new controller waits for nodes that it knows and that are not there, before it elects others: after a
+    /// start of all, or when etcd has ended all sessions, they are about to come.
+    private static let patienceMilliseconds: Int64 = 300
     /// Topics changed in one transaction; etcd takes some hundred operations and 1.5 MB at a time.
     private static let topicsPerTransaction = 40
     private static let partitionsPerTransaction = 8000
@@ -19,6 +22,8 @@ final class Controller: Sendable {
         /// The epoch under which this node is the controller.
         var epoch: Int64?
         var isRetryScheduled = false
+        /// Until when missing nodes are waited for; monotonic.
+        var patientUntil: Int64 = 0
     }
 
     init(broker: Broker) {
@@ -66,7 +71,7 @@ final class Controller: Sendable {
             end()
         }
         if broker.cluster.image.controllerId < 0 { stand() }
-        guard isActive else { return }
+        guard isActive, !isWaitingForNodes() else { return }
         do throws(MetadataRefusal) {
             try admit()
             try elect()
@@ -96,6 +101,12 @@ final class Controller: Sendable {
         }
     }
 
+    private func isWaitingForNodes() -> Bool {
+        guard broker.clock.monotonicMilliseconds < state.withLock({ $0.patientUntil }) else { return false }
+        let image = broker.cluster.image
+        return image.nodes.keys.contains { image.brokers[$0] == nil }
+    }
+
     // MARK: Becoming the controller
 
     private func stand() {
@@ -116,7 +127,12 @@ final class Controller: Sendable {
             return
         }
         let epoch = broker.cluster.image.controllerEpoch
-        state.withLock { $0.epoch = epoch }
+        let patientUntil = broker.clock.monotonicMilliseconds + Self.patienceMilliseconds
+        state.withLock { state in
+            state.epoch = epoch
+            state.patientUntil = patientUntil
+        }
+        broker.control.schedule(afterMilliseconds: Self.patienceMilliseconds) { [self] in metadataChanged() }
         broker.logger.notice("controller.elected", metadata: ["epoch": "\(epoch)"])
     }
 

@@ -21,7 +21,8 @@ enum DescribeClusterHandler: RequestHandler {
         if request.includeClusterAuthorizedOperations {
             response.clusterAuthorizedOperations = AuthorizedOperations.cluster
         }
-        response.brokers = image.brokers.values.sorted { $0.nodeId < $1.nodeId }.map { registration in
+        response.brokers = context.broker.membership.visibleNodes.values.sorted { $0.nodeId < $1.nodeId }.map {
+            registration in
             let endpoint = context.broker.endpoint(of: registration, listener: context.connection.listener)
             var entry = DescribeClusterResponse.DescribeClusterBroker()
             entry.brokerId = registration.nodeId

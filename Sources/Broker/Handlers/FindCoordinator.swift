@@ -76,7 +76,7 @@ enum FindCoordinatorHandler: RequestHandler {
         }
         let node =
             keyType == KeyType.group ? broker.groups.shards.node(of: key) : broker.transactions.shards.node(of: key)
-        guard let node, let registration = image.brokers[node] else {
+        guard let node, let registration = broker.membership.visibleNodes[node] else {
             return refuse(.coordinatorNotAvailable, "Nobody leads the coordinator's partition now.")
         }
         let endpoint = broker.endpoint(of: registration, listener: listener)

@@ -37,7 +37,8 @@ enum MetadataHandler: RequestHandler {
     ) -> MetadataResponse {
         let image = broker.cluster.image
         var response = MetadataResponse()
-        response.brokers = image.brokers.values.sorted { $0.nodeId < $1.nodeId }.map { registration in
+        let nodes = broker.membership.visibleNodes
+        response.brokers = nodes.values.sorted { $0.nodeId < $1.nodeId }.map { registration in
             let endpoint = broker.endpoint(of: registration, listener: listener)
             var entry = MetadataResponse.MetadataResponseBroker()
             entry.nodeId = registration.nodeId
@@ -54,27 +55,27 @@ enum MetadataHandler: RequestHandler {
 
         // Version 0 has no null: an empty list means all topics there.
         if let topics = request.topics, !(version == 0 && topics.isEmpty) {
-            response.topics = topics.map { describe($0, image, request, version) }
+            response.topics = topics.map { describe($0, image, nodes, request) }
         } else {
             response.topics = image.topics.values.sorted { $0.name < $1.name }.map {
-                describe($0, image, request, version)
+                describe($0, image, nodes, request)
             }
         }
         return response
     }
 
     private static func describe(
-        _ asked: MetadataRequest.MetadataRequestTopic, _ image: MetadataImage, _ request: MetadataRequest,
-        _ version: Int16
+        _ asked: MetadataRequest.MetadataRequestTopic, _ image: MetadataImage, _ nodes: [Int32: BrokerRegistration],
+        _ request: MetadataRequest
     ) -> MetadataResponse.MetadataResponseTopic {
         var missing = MetadataResponse.MetadataResponseTopic()
         missing.name = asked.name ?? ""
         missing.topicId = asked.topicId
         if let name = asked.name {
-            if let topic = image.topic(named: name) { return describe(topic, image, request, version) }
+            if let topic = image.topic(named: name) { return describe(topic, image, nodes, request) }
             missing.errorCode = ErrorCode(missingTopic: name).rawValue
         } else {
-            if let topic = image.topic(withId: asked.topicId) { return describe(topic, image, request, version) }
+            if let topic = image.topic(withId: asked.topicId) { return describe(topic, image, nodes, request) }
             missing.name = nil
             missing.errorCode = ErrorCode.unknownTopicId.rawValue
         }
@@ -82,7 +83,7 @@ enum MetadataHandler: RequestHandler {
     }
 
     private static func describe(
-        _ topic: TopicMetadata, _ image: MetadataImage, _ request: MetadataRequest, _ version: Int16
+        _ topic: TopicMetadata, _ image: MetadataImage, _ nodes: [Int32: BrokerRegistration], _ request: MetadataRequest
     ) -> MetadataResponse.MetadataResponseTopic {
         var entry = MetadataResponse.MetadataResponseTopic()
         entry.name = topic.name
@@ -94,12 +95,12 @@ enum MetadataHandler: RequestHandler {
         entry.partitions = topic.partitions.enumerated().map { index, partition in
             var result = MetadataResponse.MetadataResponsePartition()
             result.partitionIndex = Int32(index)
-            result.leaderId = partition.leader
+            result.leaderId = nodes[partition.leader] == nil ? -1 : partition.leader
             result.leaderEpoch = partition.leaderEpoch
             result.replicaNodes = partition.replicas
             result.isrNodes = partition.inSyncReplicas
             result.offlineReplicas = image.offline(partition.replicas)
-            if partition.leader < 0 { result.errorCode = ErrorCode.leaderNotAvailable.rawValue }
+            if result.leaderId < 0 { result.errorCode = ErrorCode.leaderNotAvailable.rawValue }
             return result
         }
         return entry
