@@ -186,6 +186,20 @@ let package = Package(
             name: "HistoryCheckerTests", dependencies: ["HistoryChecker", "TestSupport", "check-history"],
             swiftSettings: swiftSettings),
 
+        // Whole clusters of the production code in one thread, from one seed: `martlet-sim`.
+        .target(
+            name: "Simulator",
+            dependencies: [
+                "Broker", "ClusterMetadata", "CommitLog", "Configuration", "HistoryChecker", "KafkaProtocol",
+                "RecordFormat", "Replication", "TestSupport", .product(name: "Logging", package: "swift-log"),
+            ],
+            path: "Tests/Simulator", swiftSettings: swiftSettings),
+        .executableTarget(
+            name: "martlet-sim",
+            dependencies: ["Simulator", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+            path: "Tests/MartletSim", swiftSettings: swiftSettings),
+        .testTarget(name: "SimulatorTests", dependencies: ["Simulator"], swiftSettings: swiftSettings),
+
         // Instructions and allocations of the hot paths; `scripts/benchmark-micro` holds them to their thresholds.
         .target(name: "CAllocationCounter", path: "Benchmarks/CAllocationCounter"),
         .executableTarget(

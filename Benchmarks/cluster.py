@@ -137,6 +137,13 @@ def load(options, port, pid, arguments):
     return dict(pair.split("=", 1) for pair in run.stdout.split() if "=" in pair)
 
 
+def amount(figures, per):
+    """What was produced: millions of requests, or GB."""
+    if per == "Mreq":
+        return float(figures["requests"]) / 1e6
+    return float(figures["broker_cpu_s"]) / float(figures["cpu_s_per_GB"])
+
+
 def throughput(options):
     """Four partitions led by node 1, acks=all, beside a single node of the same build: alternately, medians."""
     for durability in ("fsync", "page-cache"):
@@ -145,24 +152,20 @@ def throughput(options):
         single.start()
         cluster = Cluster(options, log_durability=durability)
         try:
-            AdminClient({"bootstrap.servers": f"127.0.0.1:{single.port}"}).create_topics(
-                [NewTopic("t", 4, 1)])["t"].result(30)
+            admin = AdminClient({"bootstrap.servers": f"127.0.0.1:{single.port}"})
+            admin.create_topics([NewTopic("t", 4, 1)])["t"].result(30)
             cluster.create("t", [[1, 2, 3]] * 4)
             time.sleep(1)
             pids = [node.pid for node in cluster.nodes]
             for name, (per, arguments) in WORKLOADS.items():
                 ones, threes, rates = [], [], []
                 for _ in range(options.rounds):
-                    figures = load(options, single.port, single.pid, arguments)
-                    units = float(figures["requests"]) / 1e6 if per == "Mreq" else float(figures["bytes"]) / 1e9
-                    before = cpu(single.pid)
-                    started = time.monotonic()
-                    load(options, single.port, single.pid, arguments)
+                    before, started = cpu(single.pid), time.monotonic()
+                    units = amount(load(options, single.port, single.pid, arguments), per)
                     one_rate = units / (time.monotonic() - started)
                     ones.append((cpu(single.pid) - before) / units)
-                    before = sum(map(cpu, pids))
-                    started = time.monotonic()
-                    load(options, cluster.nodes[0].port, pids[0], arguments)
+                    before, started = sum(map(cpu, pids)), time.monotonic()
+                    units = amount(load(options, cluster.nodes[0].port, pids[0], arguments), per)
                     rates.append((one_rate, units / (time.monotonic() - started)))
                     # The followers' rest.
                     time.sleep(0.5)
@@ -184,7 +187,7 @@ class Writer:
         self.acknowledged, self.failed = [], []
         self.producer = Producer({
             "bootstrap.servers": bootstrap, "enable.idempotence": True, "linger.ms": 0, "retry.backoff.ms": 10,
-            "retry.backoff.max.ms": 50, "topic.metadata.refresh.interval.ms": 1000, "socket.timeout.ms": 10000,
+            "retry.backoff.max.ms": 50, "topic.metadata.refresh.interval.ms": 200, "socket.timeout.ms": 10000, "log_level": 0,
             "reconnect.backoff.ms": 20, "reconnect.backoff.max.ms": 100,
         })
         self.topic, self.partitions = topic, partitions
@@ -260,7 +263,7 @@ def partitions(options):
     try:
         empty = [memory(node.pid) for node in cluster.nodes]
         started = time.monotonic()
-        for index in range(100):
+        for index in range(options.partitions // 100):
             cluster.create(f"t{index}", [[1 + (p + r) % 3 for r in range(3)] for p in range(100)])
         created = time.monotonic() - started
         time.sleep(5)
@@ -302,6 +305,7 @@ def main():
     parser.add_argument("--load", help="the load generator; needed for throughput")
     parser.add_argument("--data", default=tempfile.gettempdir(), help="a folder on the disk to measure with")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--partitions", type=int, default=10_000, help="each takes three open files on each node")
     options = parser.parse_args()
     globals()[options.what](options)
 

@@ -78,7 +78,8 @@ package final class Broker: Sendable {
         fixedConfiguration = parts.configuration
         limits = BrokerLimits(parts.configuration)
         control = parts.environment.makeQueue("martlet.control")
-        fetchSessions = FetchSessionCache(slots: parts.configuration.int("max.incremental.fetch.session.cache.slots"))
+        fetchSessions = FetchSessionCache(
+            slots: parts.configuration.int("max.incremental.fetch.session.cache.slots"), environment: parts.environment)
         topicsState = Mutex(TopicTable([:], seed: parts.environment.random()))
         configurationState = Mutex(parts.configuration)
         let partitions = partitions

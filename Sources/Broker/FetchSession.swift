@@ -109,10 +109,12 @@ final class FetchSessionCache: Sendable {
     private static let evictionAge: Int64 = 120_000_000_000
 
     private let slots: Int
+    private let environment: BrokerEnvironment
     private let entries = Mutex<[Int32: Entry]>([:])
 
-    init(slots: Int) {
+    init(slots: Int, environment: BrokerEnvironment) {
         self.slots = slots
+        self.environment = environment
     }
 
     /// nil when there is no room: the client then sends full requests.
@@ -124,9 +126,10 @@ final class FetchSessionCache: Sendable {
                 else { return nil }
                 entries[oldest.key] = nil
             }
+            var generator = environment.generator
             var id: Int32
             repeat {
-                id = Int32.random(in: 1...Int32.max)
+                id = Int32.random(in: 1...Int32.max, using: &generator)
             } while entries[id] != nil
             let session = FetchSession(id: id, partitions: partitions, usesTopicIds: usesTopicIds)
             entries[id] = Entry(session: session, lastUsed: now)

@@ -46,7 +46,10 @@ final class PartitionRegistry: Sendable {
 
     private let state = Mutex(State())
 
-    var roles: [Role] { state.withLock { $0.entries.values.compactMap(\.role) } }
+    /// In the order in which the partitions were entered.
+    var roles: [Role] {
+        state.withLock { $0.entries.values.sorted { $0.ordinal < $1.ordinal }.compactMap(\.role) }
+    }
 
     var leaders: [PartitionLeader] {
         roles.compactMap { role in

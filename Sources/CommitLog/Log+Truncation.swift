@@ -7,7 +7,15 @@ extension Log {
             try change { () throws(LogError) in
                 try checkFollower(epoch)
                 guard offset >= 0 else { throw .offsetOutOfRange(start: startOffset, end: endOffset) }
-                guard offset < endOffset else { return endOffset }
+                guard offset < endOffset else {
+                    // An epoch is noted before its first batch. Where that never came, the leader would be told of an
+                    // epoch that it does not have, again and again.
+                    if epochs.truncateEnd(to: endOffset) {
+                        try storing { () throws(FileSystemError) in try writeEpochs() }
+                        publish()
+                    }
+                    return endOffset
+                }
                 try storing { () throws(FileSystemError) in
                     if offset < segments[0].baseOffset {
                         try restartEmpty(at: offset, now: now)

@@ -82,7 +82,7 @@ final class CoordinatorShard<Machine: CoordinatorStateMachine>: Sendable {
             let token = RequestToken(rawValue: state.nextToken)
             state.nextToken += 1
             state.replies[token] = reply
-            var generator = SystemRandomNumberGenerator()
+            var generator = broker.environment.generator
             state.machine.handle(
                 request, token: token, context: context, now: now, using: &generator, into: &state.actions)
         }

@@ -1,0 +1,151 @@
+import CommitLog
+import Glibc
+
+/// What goes wrong, when and for how long.
+final class Nemesis {
+    private enum Trouble: CaseIterable {
+        case kill, powerFailure, cleanStop, pause, cutNode, cutWay, cutFromEtcd, etcdDown, clockJump, diskFailure,
+            resets,
+            compactEtcd, killAll
+    }
+
+    private unowned let world: World
+    private let pace: Double
+    private var weights: [(Trouble, Int)] = []
+    private var isOver = false
+    let hasPowerFailures: Bool
+
+    init(_ world: World) {
+        self.world = world
+        pace = world.timeline.pick([1500, 4000, 10_000])
+        hasPowerFailures = world.timeline.chance(0.6)
+        for trouble in Trouble.allCases {
+            // Each run has habits of its own, so that rare things come together in some.
+            var weight = world.timeline.pick([0, 1, 1, 4])
+            if trouble == .powerFailure, !hasPowerFailures { weight = 0 }
+            if trouble == .killAll || trouble == .diskFailure { weight = min(weight, 1) }
+            weights.append((trouble, weight))
+        }
+    }
+
+    private var timeline: Timeline { world.timeline }
+
+    func start() {
+        timeline.after(timeline.between(pace / 4, pace * 2), "trouble") { [self] in
+            guard !isOver else { return }
+            makeTrouble()
+            start()
+        }
+    }
+
+    private func makeTrouble() {
+        let sum = weights.reduce(0) { $0 + $1.1 }
+        guard sum > 0 else { return }
+        var drawn = Int.random(in: 0..<sum, using: &timeline.random)
+        for (trouble, weight) in weights {
+            drawn -= weight
+            if drawn < 0 { return carryOut(trouble) }
+        }
+    }
+
+    private func later(_ least: Double, _ most: Double, _ body: @escaping () -> Void) {
+        timeline.after(timeline.between(least, most), "trouble-ends") { [self] in if !isOver { body() } }
+    }
+
+    private func carryOut(_ trouble: Trouble) {
+        let node = timeline.pick(world.nodes)
+        world.count("\(trouble)")
+        switch trouble {
+        case .kill: end(node, powerFailure: false)
+        case .powerFailure: end(node, powerFailure: true)
+        case .killAll:
+            let powerFailure = hasPowerFailures && timeline.chance(0.7)
+            for node in world.nodes { end(node, powerFailure: powerFailure) }
+        case .cleanStop:
+            node.stopCleanly()
+            later(6000, 12_000) { node.start() }
+        case .pause:
+            world.note("node \(node.id) is paused")
+            // What waits already keeps its place.
+            node.pausedUntil = max(
+                node.pausedUntil, timeline.now + timeline.between(50, timeline.pick([500, 2500, 15_000])))
+        case .cutNode: cutOff(node)
+        case .cutWay:
+            let other = timeline.pick(world.nodes.filter { $0.id != node.id })
+            let link = SimulatedNetwork.Link(from: .node(node.id), to: .node(other.id))
+            world.note("nothing comes from node \(node.id) to \(other.id)")
+            world.network.blocked.insert(link)
+            later(200, 12_000) { [self] in world.network.blocked.remove(link) }
+        case .cutFromEtcd:
+            world.note("node \(node.id) is cut from etcd")
+            node.isCutFromEtcd = true
+            later(200, 12_000) { node.isCutFromEtcd = false }
+        case .etcdDown:
+            world.note("etcd is down")
+            world.etcd.setDown(true)
+            later(200, 10_000) { [self] in world.etcd.setDown(false) }
+        case .clockJump:
+            node.clock.error += Int64.random(in: -120_000...120_000, using: &timeline.random)
+            if timeline.chance(0.3) { node.clock.error = 0 }
+        case .diskFailure: failDisk(of: node)
+        case .resets:
+            for stream in world.network.streams where !stream.isOver && timeline.chance(0.5) { stream.reset() }
+        case .compactEtcd: world.etcd.compact(keeping: timeline.pick([0, 2, 10]))
+        }
+    }
+
+    private func end(_ node: SimulatedNode, powerFailure: Bool) {
+        node.kill(powerFailure: powerFailure)
+        later(100, timeline.pick([1000, 8000])) { node.start() }
+    }
+
+    /// Nobody but etcd, and sometimes not even that one, hears of the node.
+    private func cutOff(_ node: SimulatedNode) {
+        world.note("node \(node.id) is cut off")
+        let others = world.nodes.filter { $0.id != node.id }
+        let links = others.flatMap {
+            [
+                SimulatedNetwork.Link(from: .node(node.id), to: .node($0.id)),
+                SimulatedNetwork.Link(from: .node($0.id), to: .node(node.id)),
+            ]
+        }
+        world.network.blocked.formUnion(links)
+        let fromEtcd = timeline.chance(0.5)
+        if fromEtcd { node.isCutFromEtcd = true }
+        later(500, 12_000) { [self] in
+            world.network.blocked.subtract(links)
+            if fromEtcd { node.isCutFromEtcd = false }
+        }
+    }
+
+    private func failDisk(of node: SimulatedNode) {
+        let operation = timeline.pick([FileSystemError.Operation.write, .synchronize])
+        let code = operation == .write ? timeline.pick([EIO, ENOSPC]) : EIO
+        world.note("the disk of node \(node.id) fails at the next \(operation)")
+        node.inject(
+            SimulatedFileSystem.Fault(
+                operation, pathSuffix: ".log", code: code, after: Int.random(in: 0..<5, using: &timeline.random),
+                times: Int.random(in: 1...3, using: &timeline.random)))
+        later(500, 6000) { [self] in
+            node.repairDisk()
+            guard !node.isHealthy, node.isUp else { return }
+            // A node whose disk failed is started again by its operator.
+            end(node, powerFailure: false)
+        }
+    }
+
+    /// All is mended, for good.
+    func end() {
+        isOver = true
+        world.isHealing = true
+        world.note("all is mended")
+        world.network.blocked.removeAll()
+        world.etcd.setDown(false)
+        for node in world.nodes {
+            node.isCutFromEtcd = false
+            node.repairDisk()
+            if node.isUp, !node.isHealthy { node.kill(powerFailure: false) }
+            node.start()
+        }
+    }
+}
