@@ -1,9 +1,11 @@
 import logging
+import os
 import shutil
 
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 
+import cluster
 import harness
 
 # The clients tell of each connection that a killed broker ends; that is what those tests are about.
@@ -52,3 +54,26 @@ def make_topic():
         return name
 
     return make
+
+
+@pytest.fixture
+def make_cluster(tmp_path):
+    """Clusters with settings of their own. At the test's end each node must stop cleanly and have nothing to complain
+    of."""
+    clusters = []
+
+    def make(count=3, settings=None, is_proxied=False, racks=None, start=True):
+        made = cluster.Cluster(tmp_path / f"cluster-{len(clusters)}", count, settings, is_proxied, racks)
+        clusters.append(made)
+        return made.start() if start else made
+
+    yield make
+    problems = []
+    for made in clusters:
+        try:
+            made.finish()
+        except AssertionError as error:
+            problems.append(str(error))
+    if not os.environ.get("MARTLET_KEEP"):
+        shutil.rmtree(tmp_path, ignore_errors=True)
+    assert not problems, "\n".join(problems)

@@ -71,10 +71,16 @@ class Broker:
 
     def start(self):
         assert self.process is None, "the broker runs already"
+        self.launch()
+        self.wait_until_ready()
+        return self
+
+    def launch(self):
+        """Starts it without waiting for it."""
         log = self.folder / f"broker-{len(self.runs)}.log"
         self.runs.append(log)
         settings = {"metrics.listener": f"127.0.0.1:{self.metrics_port}", **self.settings}
-        command = [BINARY, "server", "--data", str(self.data), "--listen", self.bootstrap]
+        command = [BINARY, "server", "--data", str(self.data), *self.listen_arguments()]
         for name, value in settings.items():
             command += ["--set", f"{name}={value}"]
         command += self.arguments
@@ -82,12 +88,15 @@ class Broker:
             self.process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, preexec_fn=self.limits)
 
+    def listen_arguments(self):
+        return ["--listen", self.bootstrap]
+
+    def wait_until_ready(self, limit=START_LIMIT):
         def is_ready():
             assert self.process.poll() is None, f"the broker ended at its start:\n{self.log()}"
             return "node.ready" in self.log()
 
-        wait_until(is_ready, START_LIMIT, "node.ready")
-        return self
+        wait_until(is_ready, limit, "node.ready")
 
     def stop(self):
         """SIGTERM, which must end it cleanly."""

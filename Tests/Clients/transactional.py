@@ -17,13 +17,18 @@ PATIENCE = {"reconnect.backoff.ms": 10, "reconnect.backoff.max.ms": 50, "retry.b
 QUIET = {"log_level": 0}
 
 
+def patience(bootstrap):
+    """In a cluster a client may know only brokers that die next; then it must begin anew."""
+    return {**PATIENCE, "metadata.recovery.strategy": "rebootstrap"} if "," in bootstrap else PATIENCE
+
+
 class ConfluentTransactions:
     def __init__(self, bootstrap, transactional_id, timeout=30, **options):
         """The time-out is that of the transactions, seconds."""
         self.limit = 20
         self.producer = confluent_kafka.Producer(
             {"bootstrap.servers": bootstrap, "transactional.id": transactional_id, "linger.ms": 1,
-             "transaction.timeout.ms": int(timeout * 1000), **PATIENCE, **QUIET, **options})
+             "transaction.timeout.ms": int(timeout * 1000), **patience(bootstrap), **QUIET, **options})
         self.group_consumer = None
         self.bootstrap = bootstrap
         self.retried(self.producer.init_transactions)
@@ -176,7 +181,7 @@ def _confluent_read(bootstrap, topic, partition, level, limit):
     consumer = confluent_kafka.Consumer(
         {"bootstrap.servers": bootstrap, "group.id": "reader", "enable.auto.commit": False,
          "isolation.level": level, "enable.partition.eof": True, "fetch.wait.max.ms": 10,
-         "auto.offset.reset": "error", **PATIENCE})
+         "auto.offset.reset": "error", **patience(bootstrap)})
     consumer.assign([confluent_kafka.TopicPartition(topic, partition, confluent_kafka.OFFSET_BEGINNING)])
     found = []
     end = time.monotonic() + limit
@@ -242,7 +247,8 @@ _READ = {"confluent": _confluent_read, "kafka-python": _kafka_python_read, "aiok
 
 def committed_offsets(broker, group, topic, partitions):
     """What the group has committed and no transaction could still change, {partition: offset}; None: nothing."""
-    consumer = confluent_kafka.Consumer({"bootstrap.servers": broker.bootstrap, "group.id": group, **PATIENCE})
+    consumer = confluent_kafka.Consumer(
+        {"bootstrap.servers": broker.bootstrap, "group.id": group, **patience(broker.bootstrap)})
     try:
         places = [confluent_kafka.TopicPartition(topic, partition) for partition in range(partitions)]
         return {place.partition: place.offset if place.offset >= 0 else None

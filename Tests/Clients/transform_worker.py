@@ -22,7 +22,7 @@ import aiokafka.errors
 import confluent_kafka
 
 from history import Recorder, place
-from transactional import PATIENCE
+from transactional import patience
 
 FATAL = 3
 BATCH = 20
@@ -92,13 +92,13 @@ class ConfluentWorker(Worker):
     def run(self):
         self.producer = confluent_kafka.Producer(
             {"bootstrap.servers": self.bootstrap, "transactional.id": self.transactional_id, "linger.ms": 1,
-             "transaction.timeout.ms": 10_000, **PATIENCE})
+             "transaction.timeout.ms": 10_000, **patience(self.bootstrap)})
         self.retried(self.producer.init_transactions)
         options = {"group.instance.id": self.transactional_id} if self.transactional_id.endswith("static") else {}
         self.consumer = confluent_kafka.Consumer(
             {"bootstrap.servers": self.bootstrap, "group.id": self.group, "isolation.level": "read_committed",
              "enable.auto.commit": False, "auto.offset.reset": "earliest", "session.timeout.ms": 2000,
-             "heartbeat.interval.ms": 200, "fetch.wait.max.ms": 100, **PATIENCE, **options})
+             "heartbeat.interval.ms": 200, "fetch.wait.max.ms": 100, **patience(self.bootstrap), **options})
         self.consumer.subscribe(
             [self.source], on_assign=self.assigned, on_revoke=self.revoked, on_lost=self.revoked)
         self.batch = []

@@ -1,0 +1,126 @@
+"""Partitions that move between nodes, and leaders that change, while records flow."""
+
+import concurrent.futures
+import random
+import threading
+import time
+
+import kafka
+from confluent_kafka import ElectionType, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from cluster_load import Load
+from harness import unique, wait_until
+from test_cluster_faults import compare_replicas
+from transactional import ConfluentTransactions, read_to_end
+
+PARTITIONS = 4
+
+
+def make_topic(cluster):
+    name = unique("moving")
+    admin = AdminClient({"bootstrap.servers": cluster.bootstrap})
+    admin.create_topics([NewTopic(name, PARTITIONS, replica_assignment=[[1, 2, 3]] * PARTITIONS)])[name].result(20)
+    cluster.wait_until_healthy()
+    return name
+
+
+def test_replicas_move_under_load(make_cluster):
+    """All replicas move, again and again, and in the end to where they began; nothing is lost or reordered."""
+    cluster = make_cluster(4)
+    topic = make_topic(cluster)
+    load = Load(cluster, topic, PARTITIONS)
+    python = kafka.KafkaAdminClient(bootstrap_servers=cluster.bootstrap.split(","))
+    chance = random.Random(7)
+    moves = [[2, 3, 4], [4, 1, 3], [3, 1, 2]]
+    try:
+        for round in range(4):
+            targets = {kafka.TopicPartition(topic, p): moves[(p + round) % 3] if round < 3 else [1, 2, 3]
+                       for p in range(PARTITIONS)}
+            assert set(python.alter_partition_reassignments(targets).values()) == {None}
+            if round == 1:
+                time.sleep(chance.uniform(0, 0.05))
+                # One is cancelled, or is done already.
+                first = next(iter(targets))
+                cancelled = python.alter_partition_reassignments({first: None})[first]
+                assert cancelled is None or cancelled.errno == 85, cancelled  # NO_REASSIGNMENT_IN_PROGRESS
+                targets.pop(first)
+            wait_until(lambda: python.list_partition_reassignments() == {}, 30, "the moves")
+            cluster.wait_until_healthy()
+            for place, target in targets.items():
+                assert cluster.partition(topic, place.partition).replicas == target
+    finally:
+        python.close()
+    load.finish()
+    print(f"{load.sent} records, longest pause {load.longest_pause(load.acknowledged[0]):.2f} s")
+    for node in cluster.nodes:
+        node.stop()
+    assert compare_replicas(cluster) > 0
+    # Nobody keeps what was moved away.
+    kept = {node.id: sum(1 for p in range(PARTITIONS) if (node.data / f"{topic}-{p}").exists())
+            for node in cluster.nodes}
+    assert kept == {1: PARTITIONS, 2: PARTITIONS, 3: PARTITIONS, 4: 0}
+
+
+def test_a_rolling_restart_fails_nothing(make_cluster):
+    """All nodes are restarted, one after the other, twice: no record, no transaction and no read fails."""
+    cluster = make_cluster()
+    topic, side = make_topic(cluster), make_topic(cluster)
+    load = Load(cluster, topic, PARTITIONS)
+    began = time.monotonic()
+    ended = []
+    stopping = threading.Event()
+
+    def transactions():
+        producer = ConfluentTransactions(cluster.bootstrap, unique("rolling"))
+        while not stopping.is_set():
+            producer.begin()
+            for partition in range(PARTITIONS):
+                producer.send(side, partition, str(len(ended)))
+            producer.commit()
+            ended.append(time.monotonic())
+        producer.close()
+
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        work = pool.submit(transactions)
+        wait_until(lambda: ended, 20, "a transaction")
+        for _ in range(2):
+            for node in cluster.nodes:
+                node.restart()
+                cluster.wait_until_healthy()
+        wait_until(lambda: ended[-1] > time.monotonic() - 0.5, 20, "a transaction after all that")
+        stopping.set()
+        work.result(30)
+    load.finish()
+    for partition in range(PARTITIONS):
+        found = [value for _, _, value in read_to_end("confluent", cluster.bootstrap, side, partition)]
+        assert found == [str(number) for number in range(len(ended))]
+    pause = max(b - a for a, b in zip(ended, ended[1:]))
+    print(f"{load.sent} records, longest pause {load.longest_pause(began):.2f} s; "
+          f"{len(ended)} transactions, longest {pause:.2f} s")
+    assert load.longest_pause(began) < 3
+
+
+def test_leaders_change_under_load(make_cluster):
+    """Leaders are moved by another order of the replicas and an election, without an error at the producer."""
+    cluster = make_cluster()
+    topic = make_topic(cluster)
+    load = Load(cluster, topic, PARTITIONS)
+    python = kafka.KafkaAdminClient(bootstrap_servers=cluster.bootstrap.split(","))
+    admin = AdminClient({"bootstrap.servers": cluster.bootstrap})
+    began = time.monotonic()
+    try:
+        for round in range(10):
+            order = [[2, 3, 1], [3, 1, 2], [1, 2, 3]][round % 3]
+            places = [kafka.TopicPartition(topic, p) for p in range(PARTITIONS)]
+            assert set(python.alter_partition_reassignments({p: order for p in places}).values()) == {None}
+            result = admin.elect_leaders(
+                ElectionType.PREFERRED, [TopicPartition(topic, p) for p in range(PARTITIONS)]).result(10)
+            assert all(error is None for error in result.values()), result
+            wait_until(lambda: all(p.leader == order[0] for p in cluster.metadata().topics[topic]), 5, "new leaders")
+            time.sleep(0.2)
+    finally:
+        python.close()
+    load.finish()
+    print(f"{load.sent} records over 10 elections, longest pause {load.longest_pause(began):.2f} s")
+    assert load.longest_pause(began) < 2
