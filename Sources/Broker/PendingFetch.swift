@@ -4,19 +4,26 @@ import Replication
 
 /// A fetch from its request to its reply, which may have to wait for `min_bytes`. Confined to its connection's loop.
 final class PendingFetch {
+    /// How many turns of the loop a follower's fetch waits for more.
+    private static let longestPostponement = 2
+
     private let request: FetchRequest
-    private let version: Int16
-    private let correlationId: Int32
+    let version: Int16
+    let correlationId: Int32
     private let partitions: [FetchPartition]
-    private let session: FetchSession?
-    private let isIncremental: Bool
+    let session: FetchSession?
+    let isIncremental: Bool
     private let start: Int64
-    private let listener: String
+    let listener: String
     /// The follower that asks; nil for a consumer.
     private let replica: (id: Int32, epoch: Int64)?
     private var waitingAt: [ReadablePartition] = []
     /// What a follower has it says once, with its request.
     private var isFirstRead = true
+    private var postponements = 0
+    private var postponedIn: Int64 = -1
+    /// Where the client finds the leaders that it did not find here (KIP-951); found for each reply.
+    var redirections: [FetchPartitionKey: FetchResponse.LeaderIdAndEpoch] = [:]
 
     init(
         request: FetchRequest, version: Int16, correlationId: Int32, partitions: [FetchPartition],
@@ -63,6 +70,24 @@ final class PendingFetch {
         connection.complete(slot, with: buffer)
     }
 
+    /// Whether the answer waits for the loop's next turn: what comes in meanwhile goes with it. Under load a follower's fetch
+    /// would otherwise bring a batch or two, and cost as much as one that brings ten; without load a turn is some
+    /// microseconds.
+    func nextTurn(after turn: Int64) -> Turn {
+        // Several of its partitions may have moved in one.
+        if postponedIn == turn { return .isPostponed }
+        guard replica != nil, postponements < Self.longestPostponement else { return .answer }
+        postponements += 1
+        postponedIn = turn
+        return .postpone
+    }
+
+    enum Turn {
+        case answer
+        case postpone
+        case isPostponed
+    }
+
     func stopWaiting(connection: Connection, slot: UInt64) {
         for source in waitingAt { source.stopWaiting(connection.loop, connection: connection.id, slot: slot) }
         waitingAt.removeAll(keepingCapacity: true)
@@ -107,7 +132,7 @@ final class PendingFetch {
 
     // MARK: Reading
 
-    private struct Result {
+    struct Result {
         var partition: FetchPartition
         var error = ErrorCode.none
         var source: ReadablePartition?
@@ -131,7 +156,7 @@ final class PendingFetch {
         }
     }
 
-    private var committedOnly: Bool { request.isolationLevel == 1 }
+    var committedOnly: Bool { request.isolationLevel == 1 }
 
     /// Where consumers read from followers, these are told at once how far they may show what they have.
     private func showsWatermark(_ loop: BrokerLoop) -> Bool { loop.broker.limits.selectsReplicaByRack }
@@ -309,157 +334,5 @@ final class PendingFetch {
         return partitions[Int(leader.partition)].inSyncReplicas.filter { replica in
             image.brokers[replica]?.rack == request.rackId && (followers[replica]?.endOffset ?? -1) >= offset
         }.max { (followers[$0]?.endOffset ?? -1, $1) < (followers[$1]?.endOffset ?? -1, $0) }
-    }
-
-    // MARK: Replying
-
-    /// Where the client finds the leaders that it did not find here (KIP-951).
-    private var redirections: [FetchPartitionKey: FetchResponse.LeaderIdAndEpoch] = [:]
-
-    private func findLeaders(_ results: [Result], _ loop: BrokerLoop) {
-        if !redirections.isEmpty { redirections.removeAll() }
-        guard version >= 16 else { return }
-        for result in results where result.error == .notLeaderOrFollower || result.error == .fencedLeaderEpoch {
-            let partition = result.partition
-            guard let topic = loop.broker.cluster.image.topic(withId: partition.topicId),
-                topic.partitions.indices.contains(Int(partition.partition)),
-                topic.partitions[Int(partition.partition)].leader >= 0
-            else { continue }
-            var leader = FetchResponse.LeaderIdAndEpoch()
-            leader.leaderId = topic.partitions[Int(partition.partition)].leader
-            leader.leaderEpoch = topic.partitions[Int(partition.partition)].leaderEpoch
-            redirections[partition.key] = leader
-        }
-    }
-
-    private func endpoints(_ broker: Broker) -> TaggedFieldsWriter {
-        var tagged = TaggedFieldsWriter()
-        guard !redirections.isEmpty else { return tagged }
-        let image = broker.cluster.image
-        let endpoints = Set(redirections.values.map(\.leaderId)).sorted().compactMap { id in
-            image.brokers[id].map { registration in
-                let endpoint = broker.endpoint(of: registration, listener: listener)
-                var entry = FetchResponse.NodeEndpoint()
-                entry.nodeId = id
-                entry.host = endpoint.host
-                entry.port = endpoint.port
-                entry.rack = registration.rack
-                return entry
-            }
-        }
-        var writer = ByteWriter()
-        writer.arrayCount(endpoints.count, flexible: true)
-        for endpoint in endpoints { endpoint.encode(to: &writer, version: version) }
-        if !endpoints.isEmpty { tagged.append(0, writer) }
-        return tagged
-    }
-
-    private func encode(_ results: [Result], into buffer: inout ReplyBuffer, loop: BrokerLoop) {
-        let told = isIncremental ? results.filter(isNews) : results
-        findLeaders(told, loop)
-        let flexible = version >= FetchRequest.firstFlexibleVersion
-        let frame = buffer.beginFrame(correlationId: correlationId, flexibleHeader: flexible)
-        buffer.writer.write(Int32(0))  // throttle time
-        if version >= 7 {
-            buffer.writer.write(ErrorCode.none.rawValue)
-            buffer.writer.write(session?.id ?? 0)
-        }
-        // Consecutive partitions of a topic stand under one name.
-        var runs: [Range<Int>] = []
-        for index in told.indices {
-            if let last = runs.last, told[last.lowerBound].partition.topicName == told[index].partition.topicName,
-                told[last.lowerBound].partition.topicId == told[index].partition.topicId
-            {
-                runs[runs.count - 1] = last.lowerBound..<index + 1
-            } else {
-                runs.append(index..<index + 1)
-            }
-        }
-        buffer.writer.arrayCount(runs.count, flexible: flexible)
-        var bytes = 0
-        for run in runs {
-            let partition = told[run.lowerBound].partition
-            if version >= 13 {
-                buffer.writer.write(partition.topicId)
-            } else {
-                buffer.writer.string(partition.topicName, flexible: flexible)
-            }
-            buffer.writer.arrayCount(run.count, flexible: flexible)
-            for result in told[run] {
-                encode(result, into: &buffer, flexible: flexible)
-                bytes += result.slice?.length ?? 0
-                if result.error != .none { loop.metrics.failed(.fetch, result.error) }
-            }
-            if flexible { buffer.writer.noTaggedFields() }
-        }
-        if flexible { buffer.writer.taggedFields(endpoints(loop.broker)) }
-        buffer.endFrame(frame)
-        loop.metrics.sent(bytes: bytes)
-        remember(told)
-    }
-
-    private func encode(_ result: Result, into buffer: inout ReplyBuffer, flexible: Bool) {
-        buffer.writer.write(result.partition.partition)
-        buffer.writer.write(result.error.rawValue)
-        buffer.writer.write(result.highWatermark)
-        buffer.writer.write(result.lastStableOffset)
-        if version >= 5 { buffer.writer.write(result.logStartOffset) }
-        if committedOnly && result.slice != nil {
-            buffer.writer.arrayCount(result.aborted.count, flexible: flexible)
-            for transaction in result.aborted {
-                buffer.writer.write(transaction.producerId)
-                buffer.writer.write(transaction.firstOffset)
-                if flexible { buffer.writer.noTaggedFields() }
-            }
-        } else {
-            buffer.writer.arrayCount(-1, flexible: flexible)
-        }
-        if version >= 11 { buffer.writer.write(result.preferredReplica) }
-        let slice = result.slice
-        let length = slice?.length ?? 0
-        if flexible {
-            buffer.writer.unsignedVarint(UInt32(length + 1))
-        } else {
-            buffer.writer.write(Int32(length))
-        }
-        if let slice { buffer.append(slice) }
-        guard flexible else { return }
-        var tagged = TaggedFieldsWriter()
-        if let diverging = result.divergingEpoch {
-            var field = FetchResponse.EpochEndOffset()
-            field.epoch = diverging.epoch
-            field.endOffset = diverging.endOffset
-            var writer = ByteWriter()
-            field.encode(to: &writer, version: version)
-            tagged.append(0, writer)
-        }
-        if let leader = redirections[result.partition.key] {
-            var writer = ByteWriter()
-            leader.encode(to: &writer, version: version)
-            tagged.append(1, writer)
-        }
-        buffer.writer.taggedFields(tagged)
-    }
-
-    /// Whether an incremental reply must carry the partition.
-    private func isNews(_ result: Result) -> Bool {
-        result.error != .none || result.divergingEpoch != nil || result.preferredReplica >= 0
-            || (result.slice?.length ?? 0) > 0
-            || result.partition.wasToldAnError || result.highWatermark != result.partition.knownHighWatermark
-            || result.logStartOffset != result.partition.knownLogStartOffset
-    }
-
-    private func remember(_ told: [Result]) {
-        guard let session else { return }
-        var withData = Set<FetchPartitionKey>()
-        let partitions = told.map { result in
-            var partition = result.partition
-            partition.knownHighWatermark = result.highWatermark
-            partition.knownLogStartOffset = result.logStartOffset
-            partition.wasToldAnError = result.error != .none
-            if (result.slice?.length ?? 0) > 0 { withData.insert(partition.key) }
-            return partition
-        }
-        session.state.withLock { $0.answered(partitions, withData: withData) }
     }
 }

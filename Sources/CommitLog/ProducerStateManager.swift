@@ -48,7 +48,12 @@ struct ProducerStateManager {
             return .accepted
         }
         let isCoordinators = permission == .coordinator
-        if !isCoordinators, let duplicate = producer.duplicate(of: header) { return .duplicate(duplicate) }
+        if !isCoordinators, let duplicate = producer.duplicate(of: header) {
+            // A repetition of what an ended transaction had is none that anybody waits for: these are other records, of a client
+            // that uses its numbers again. To call them written would lose them.
+            return header.isTransactional && duplicate.firstOffset < producer.lastMarkerOffset
+                ? .refused(.outOfOrderSequenceNumber) : .duplicate(duplicate)
+        }
         if header.producerEpoch < producer.producerEpoch { return .refused(.invalidProducerEpoch) }
         if header.isTransactional, !Self.maySend(header, producer, permission) {
             return .refused(.invalidTransactionState)

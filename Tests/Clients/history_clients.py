@@ -26,6 +26,7 @@ class Client(threading.Thread):
         self.stopping = threading.Event()
         self.problem = None
         self.rounds = 0
+        self.times_stuck = 0
         self.start()
 
     def run(self):
@@ -37,6 +38,9 @@ class Client(threading.Thread):
                 except confluent_kafka.KafkaException as error:
                     if not self.starts_anew_after(error.args[0]):
                         raise
+                except Stuck:
+                    self.times_stuck += 1
+                    self.begin_session()
                 except SystemError:
                     # confluent-kafka's extension has left an exception behind, which the next call trips over.
                     self.begin_session()
@@ -115,7 +119,14 @@ class Producer(Client):
         assert self.producer.flush(30) == 0
 
 
+class Stuck(Exception):
+    """The client goes on trying and gets nowhere."""
+
+
 class TransactionalProducer(Producer):
+    # librdkafka may hold on to a coordinator that is gone (its issues 5456 and 5511); whoever starts anew finds it.
+    most_seconds = 25
+
     transactions = iter(range(1, 1_000_000))
 
     def begin(self):
@@ -157,12 +168,15 @@ class TransactionalProducer(Producer):
         self.outcomes[outcome] += 1
 
     def retried(self, call):
+        end = time.monotonic() + self.most_seconds
         while True:
             try:
                 return call(10)
             except confluent_kafka.KafkaException as error:
                 if not error.args[0].retriable():
                     raise
+                if time.monotonic() > end:
+                    raise Stuck from error
 
 
 class GroupMember(Client):

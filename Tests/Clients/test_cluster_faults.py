@@ -224,6 +224,7 @@ def test_a_history_over_faults_has_no_anomaly(make_cluster, tmp_path, monkeypatc
           f"well again after {[round(pause, 1) for pause in pauses]} s; "
           f"{sum(client.sent for client in writers)} values, transactions {dict(outcomes)}, "
           f"{sum(reader.seen for reader in readers)} read, lives of writers {[client.lives for client in writers]}, "
+          f"{sum(client.times_stuck for client in writers)} times stuck, "
           f"{len(found)} events, {total} batches in each replica")
     assert min(outcomes["committed"], outcomes["aborted"]) > 20
 

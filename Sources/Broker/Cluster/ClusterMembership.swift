@@ -5,8 +5,6 @@ import Synchronization
 /// news of what others change. All of it happens on the control thread.
 package final class ClusterMembership: Sendable {
     private static let retryMilliseconds: Int64 = 500
-    /// How often a node that stops looks whether others have taken over.
-    private static let handoverPollMilliseconds: Int64 = 10
 
     /// What this life of the node says of itself.
     package struct Identity: Sendable {
@@ -26,10 +24,10 @@ package final class ClusterMembership: Sendable {
         }
     }
 
-    private unowned let broker: Broker
-    private let state = Mutex(State())
+    unowned let broker: Broker
+    let state = Mutex(State())
 
-    private struct State: Sendable {
+    struct State: Sendable {
         var identity: Identity?
         /// Whether the registration is in the store, as far as this node knows.
         var isRegistered = false
@@ -135,7 +133,7 @@ package final class ClusterMembership: Sendable {
         }
     }
 
-    private func metadataChanged() {
+    func metadataChanged() {
         noteNodes()
         broker.partitionService.reconcile()
         broker.controller.metadataChanged()
@@ -148,35 +146,6 @@ package final class ClusterMembership: Sendable {
         if isMissing {
             state.withLock { $0.isRegistered = false }
             register()
-        }
-    }
-
-    // MARK: What clients are told
-
-    /// The nodes that clients may know of: those that are there, this one, which evidently is, and for the time of a session
-    /// those that were. When etcd comes back from a pause it may end all sessions at once, and a client that is told of no
-    /// node, or not of its own, has nobody left to ask.
-    var visibleNodes: [Int32: BrokerRegistration] {
-        var nodes = broker.cluster.image.brokers
-        guard broker.isClustered else { return nodes }
-        let earliest = broker.clock.monotonicMilliseconds - broker.configuration.long("broker.session.timeout.ms")
-        state.withLock { state in
-            for (id, seen) in state.seen where nodes[id] == nil && seen.time >= earliest {
-                nodes[id] = seen.registration
-            }
-            if nodes[broker.cluster.nodeId] == nil { nodes[broker.cluster.nodeId] = state.identity?.registration }
-        }
-        return nodes
-    }
-
-    private func noteNodes() {
-        let now = broker.clock.monotonicMilliseconds
-        let there = broker.cluster.image.brokers
-        state.withLock { state in
-            // Those that went are known from the look before this one, when they were last there.
-            for id in state.there { state.seen[id]?.time = now }
-            for (id, registration) in there { state.seen[id] = (registration, now) }
-            state.there = Set(there.keys)
         }
     }
 
@@ -241,80 +210,7 @@ package final class ClusterMembership: Sendable {
         broker.control.schedule(afterMilliseconds: Self.retryMilliseconds) { [self] in register() }
     }
 
-    // MARK: Leaving
-
-    /// Has the others take over what this node leads, and calls `done` when they have or the time is up.
-    package func handOver(_ done: @escaping @Sendable () -> Void) {
-        let limit = broker.clock.monotonicMilliseconds + broker.configuration.long("controlled.shutdown.timeout.ms")
-        broker.control.enqueue { [self] in
-            guard isRegistered else {
-                state.withLock { $0.isStopping = true }
-                done()
-                return
-            }
-            awaitHandover(until: limit, done)
-        }
-    }
-
-    /// The data folder takes nothing any more: others must lead, and nobody is to count on this node. Asked again until the
-    /// others know.
-    func storageFailed() {
-        broker.control.enqueue { [self] in
-            guard isRegistered, let own = broker.cluster.image.brokers[broker.cluster.nodeId], !own.isShuttingDown
-            else {
-                return
-            }
-            broker.logger.critical(
-                "cluster.out-of-service",
-                metadata: [
-                    "reason": "the data folder is offline", "consequence": "others take over; restart this node",
-                ])
-            announceShutdown()
-        }
-    }
-
-    private func announceShutdown() {
-        let image = broker.cluster.image
-        guard var registration = image.brokers[broker.cluster.nodeId] else { return }
-        registration.isShuttingDown = true
-        var transaction = MetadataTransaction()
-        transaction.put(registration, over: image)
-        logged { () throws(MetadataStoreError) in try broker.cluster.commit(transaction) }
-        metadataChanged()
-    }
-
-    private func awaitHandover(until limit: Int64, _ done: @escaping @Sendable () -> Void) {
-        // Again when it could not be stored.
-        if broker.cluster.image.brokers[broker.cluster.nodeId]?.isShuttingDown == false { announceShutdown() }
-        let led = ledByThisNodeWithOthersInSync
-        if led > 0, broker.clock.monotonicMilliseconds < limit, state.withLock({ $0.isStoreAvailable }) {
-            broker.control.schedule(afterMilliseconds: Self.handoverPollMilliseconds) { [self] in
-                awaitHandover(until: limit, done)
-            }
-            return
-        }
-        if led > 0 {
-            broker.logger.warning("cluster.leaders-not-moved", metadata: ["partitions": "\(led)"])
-        }
-        broker.controller.retire()
-        state.withLock { $0.isStopping = true }
-        done()
-    }
-
-    /// Partitions that somebody else could lead.
-    private var ledByThisNodeWithOthersInSync: Int {
-        let image = broker.cluster.image
-        let nodeId = broker.cluster.nodeId
-        return image.topics.values.reduce(0) { count, topic in
-            count
-                + topic.partitions.count { partition in
-                    partition.leader == nodeId
-                        && partition.inSyncReplicas.contains { $0 != nodeId && image.brokers[$0]?.isEligible ?? false }
-                }
-        }
-    }
-
-    private func logged(_ body: () throws(MetadataStoreError) -> Void) {
+    func logged(_ body: () throws(MetadataStoreError) -> Void) {
         do throws(MetadataStoreError) {
             try body()
         } catch {

@@ -13,7 +13,7 @@ import Synchronization
 final class ReplicaFetcher: Sendable {
     /// What else an assignment may bring before the fetch that waits at the leader is given up for it.
     private static let restartMilliseconds: Int64 = 5
-    private static let firstBackoffMilliseconds: Int64 = 20
+    static let firstBackoffMilliseconds: Int64 = 20
     /// Beyond the time for which the leader may hold a fetch.
     private static let connectBackoffMilliseconds: Int64 = 50
 
@@ -27,7 +27,7 @@ final class ReplicaFetcher: Sendable {
         var topicId: Uuid
     }
 
-    private struct Entry: Sendable {
+    struct Entry: Sendable {
         var follower: PartitionFollower
         /// What the session has of it; nil when it is not in the session.
         var inSession: Asked?
@@ -37,14 +37,14 @@ final class ReplicaFetcher: Sendable {
     }
 
     /// What a fetch says of a partition.
-    private struct Asked: Sendable, Equatable {
+    struct Asked: Sendable, Equatable {
         var offset: Int64
         var lastEpoch: Int32
         var leaderEpoch: Int32
         var logStart: Int64
     }
 
-    private struct State: Sendable {
+    struct State: Sendable {
         var entries: [Key: Entry] = [:]
         var session: (id: Int32, epoch: Int32) = (0, 0)
         var forgotten: [Key] = []
@@ -62,7 +62,7 @@ final class ReplicaFetcher: Sendable {
     }
 
     let leader: Int32
-    private unowned let broker: Broker
+    unowned let broker: Broker
     private let queue: any WorkQueue
     private let state = Mutex(State())
 
@@ -193,77 +193,6 @@ final class ReplicaFetcher: Sendable {
         if broker.logs.health.isOffline || broker.peers.endpoint(of: leader) == nil { return limit }
         let first = state.withLock { $0.entries.values.map(\.delayedUntil).min() } ?? now
         return min(limit, max(Self.firstBackoffMilliseconds, first - now))
-    }
-
-    /// nil when there is nothing to ask for now.
-    private func request(
-        _ state: inout State, _ configuration: BrokerConfiguration, _ now: Int64
-    ) -> FetchRequest? {
-        var wanted = 0
-        var request = FetchRequest()
-        request.replicaState.replicaId = broker.cluster.nodeId
-        request.replicaState.replicaEpoch = broker.cluster.image.brokers[broker.cluster.nodeId]?.epoch ?? -1
-        request.minBytes = Int32(configuration.int("replica.fetch.min.bytes"))
-        request.maxBytes = Int32(configuration.int("replica.fetch.response.max.bytes"))
-        request.sessionId = state.session.id
-        request.sessionEpoch = state.session.epoch
-        let partitionBytes = Int32(configuration.int("replica.fetch.max.bytes"))
-        var wait = configuration.long("replica.fetch.wait.max.ms")
-        var topics: [Uuid: [FetchRequest.FetchPartition]] = [:]
-        for (key, entry) in state.entries {
-            guard entry.delayedUntil <= now else {
-                wait = min(wait, entry.delayedUntil - now)
-                if entry.inSession != nil {
-                    state.forgotten.append(key)
-                    state.entries[key]?.inSession = nil
-                }
-                continue
-            }
-            let log = entry.follower.log
-            if log.waitsForSync && log.durableOffset < log.endOffset || log.health.isOffline {
-                // What is asked for next is what this node claims to have kept. It came in between, or the sync failed.
-                wait = min(wait, Self.firstBackoffMilliseconds)
-                if entry.inSession != nil {
-                    state.forgotten.append(key)
-                    state.entries[key]?.inSession = nil
-                }
-                continue
-            }
-            wanted += 1
-            let asked = Asked(
-                offset: log.endOffset, lastEpoch: log.latestEpoch, leaderEpoch: entry.follower.leaderEpoch,
-                logStart: log.startOffset)
-            guard asked != entry.inSession || state.session.epoch == 0 else { continue }
-            state.entries[key]?.inSession = asked
-            var partition = FetchRequest.FetchPartition()
-            partition.partition = key.partition
-            partition.currentLeaderEpoch = asked.leaderEpoch
-            partition.fetchOffset = asked.offset
-            partition.lastFetchedEpoch = asked.lastEpoch
-            partition.logStartOffset = asked.logStart
-            partition.partitionMaxBytes = partitionBytes
-            topics[key.topicId, default: []].append(partition)
-        }
-        guard wanted > 0 else { return nil }
-        request.maxWaitMs = Int32(wait)
-        request.topics = topics.map { id, partitions in
-            var topic = FetchRequest.FetchTopic()
-            topic.topicId = id
-            topic.partitions = partitions
-            return topic
-        }
-        if state.session.epoch > 0 {
-            // A partition that came back in between is asked for again.
-            let gone = state.forgotten.filter { state.entries[$0]?.inSession == nil }
-            request.forgottenTopicsData = Dictionary(grouping: gone, by: \.topicId).map { id, keys in
-                var topic = FetchRequest.ForgottenTopic()
-                topic.topicId = id
-                topic.partitions = keys.map(\.partition)
-                return topic
-            }
-        }
-        state.forgotten.removeAll()
-        return request
     }
 
     // MARK: What came
