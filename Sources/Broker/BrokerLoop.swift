@@ -32,10 +32,6 @@ package final class BrokerLoop: @unchecked Sendable {
     /// Used by the produce handler while it reads one request.
     var staged: [ProduceHandler.Staged] = []
     private var wokenFetches: [(connection: UInt64, slot: UInt64)] = []
-    /// Followers' fetches that were put off to the next turn.
-    /// Counts the ticks that ended.
-    private var turn: Int64 = 0
-    private var postponedFetches: [(connection: UInt64, slot: UInt64)] = []
 
     private var isInTick = false
     private var isEndScheduled = false
@@ -127,7 +123,6 @@ package final class BrokerLoop: @unchecked Sendable {
         departed.removeAll()
         defer { withExtendedLifetime(leaving) {} }
         flushAppends()
-        turn += 1
         while !wokenFetches.isEmpty {
             let woken = wokenFetches
             wokenFetches.removeAll(keepingCapacity: true)
@@ -135,19 +130,7 @@ package final class BrokerLoop: @unchecked Sendable {
                 guard let connection = connections[id], case .fetch(let fetch) = connection.state(of: slot) else {
                     continue
                 }
-                switch fetch.nextTurn(after: turn) {
-                case .answer: fetch.retry(connection: connection, slot: slot, isLastTry: false)
-                case .postpone: postponedFetches.append((id, slot))
-                case .isPostponed: break
-                }
-            }
-        }
-        if !postponedFetches.isEmpty {
-            let postponed = postponedFetches
-            postponedFetches.removeAll(keepingCapacity: true)
-            port.execute { [self] in
-                beginTick()
-                wokenFetches += postponed
+                fetch.retry(connection: connection, slot: slot, isLastTry: false)
             }
         }
         let sending = touched

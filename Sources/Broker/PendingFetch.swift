@@ -4,9 +4,6 @@ import Replication
 
 /// A fetch from its request to its reply, which may have to wait for `min_bytes`. Confined to its connection's loop.
 final class PendingFetch {
-    /// How many turns of the loop a follower's fetch waits for more.
-    private static let longestPostponement = 2
-
     private let request: FetchRequest
     let version: Int16
     let correlationId: Int32
@@ -20,8 +17,6 @@ final class PendingFetch {
     private var waitingAt: [ReadablePartition] = []
     /// What a follower has it says once, with its request.
     private var isFirstRead = true
-    private var postponements = 0
-    private var postponedIn: Int64 = -1
     /// Where the client finds the leaders that it did not find here (KIP-951); found for each reply.
     var redirections: [FetchPartitionKey: FetchResponse.LeaderIdAndEpoch] = [:]
 
@@ -68,24 +63,6 @@ final class PendingFetch {
         encode(results, into: &buffer, loop: loop)
         loop.metrics.delayed(.fetch, nanoseconds: loop.broker.clock.monotonicNanoseconds - start)
         connection.complete(slot, with: buffer)
-    }
-
-    /// Whether the answer waits for the loop's next turn: what comes in meanwhile goes with it. Under load a follower's fetch
-    /// would otherwise bring a batch or two, and cost as much as one that brings ten; without load a turn is some
-    /// microseconds.
-    func nextTurn(after turn: Int64) -> Turn {
-        // Several of its partitions may have moved in one.
-        if postponedIn == turn { return .isPostponed }
-        guard replica != nil, postponements < Self.longestPostponement else { return .answer }
-        postponements += 1
-        postponedIn = turn
-        return .postpone
-    }
-
-    enum Turn {
-        case answer
-        case postpone
-        case isPostponed
     }
 
     func stopWaiting(connection: Connection, slot: UInt64) {
