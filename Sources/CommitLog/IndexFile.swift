@@ -124,6 +124,12 @@ final class IndexFile<Entry: IndexEntry> {
             path: path, fileSystem: fileSystem, file: try fileSystem.open(path, .readWrite), entries: entries)
     }
 
+    /// Closes the file until something is written to it again: a thousand quiet partitions need not hold two files each.
+    /// Only where the file keeps its name, so not for a segment that is being compacted.
+    func releaseFile() {
+        if isActive { file = nil }
+    }
+
     var isActive: Bool { entries != nil }
 
     func append(_ entry: Entry) throws(FileSystemError) {

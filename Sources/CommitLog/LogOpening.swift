@@ -414,6 +414,7 @@ struct LogRecovery {
             }
         }
         if needsSync || !report.entries.isEmpty { try fileSystem.synchronizeDirectory(path) }
+        last.releaseIndexes()
         return RecoveredLog(
             opening: opening, segments: segments, producers: producers, epochs: epochs,
             snapshotOffsets: snapshotOffsets, startOffset: startOffset, endOffset: endOffset,

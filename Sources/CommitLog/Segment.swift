@@ -33,6 +33,12 @@ final class Segment {
         size = 0
         touchedAt = now
         isDirty = true
+        if ending.isEmpty { releaseIndexes() }
+    }
+
+    func releaseIndexes() {
+        offsetIndex.releaseFile()
+        timeIndex.releaseFile()
     }
 
     /// A segment from its opened parts.
