@@ -27,6 +27,11 @@ package enum MetadataMove {
                 return .success(try MetadataMigration.copy(from: source, to: target))
             } catch let error as NodeError {
                 return .failure(error)
+            } catch MetadataStoreError.conflict {
+                return .failure(
+                    NodeError(
+                        "etcd has a cluster under '\(configuration.string("etcd.prefix"))' already; "
+                            + "name another one with --set etcd.prefix=NAME/"))
             } catch {
                 return .failure(NodeError("the metadata was not moved: \(error)"))
             }
