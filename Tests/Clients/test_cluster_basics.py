@@ -160,9 +160,13 @@ def test_transactions_over_partitions_and_coordinators_of_all_nodes(cluster):
     topic = make_topic(cluster, partitions=3)
     coordinators = set()
     for number in range(4):
-        name = unique("transactional")
+        # A name whose coordinator is the next node: which one a name has is chance.
+        node = None
+        while node != number % 3 + 1:
+            name = unique("transactional")
+            node = cluster_wire.find_coordinator(cluster.nodes[0], name, True)[1]
         producer = ConfluentTransactions(cluster.bootstrap, name)
-        coordinators.add(cluster_wire.find_coordinator(cluster.nodes[0], name, True)[1])
+        coordinators.add(node)
         for is_commit in (True, False, True):
             producer.begin()
             for partition in range(3):
@@ -170,7 +174,7 @@ def test_transactions_over_partitions_and_coordinators_of_all_nodes(cluster):
             producer.send_offsets({(topic, 0): number + 1}, "offsets-of-transactions")
             producer.commit() if is_commit else producer.abort()
         producer.close()
-    assert len(coordinators) > 1
+    assert coordinators == {1, 2, 3}
     for client in CLIENTS:
         for partition in range(3):
             found = [value for _, _, value in read_to_end(client, cluster.bootstrap, topic, partition)]

@@ -196,7 +196,8 @@ class AIOKafkaWorker(Worker):
     def run(self):
         try:
             asyncio.run(self.work())
-        except aiokafka.errors.KafkaError as error:
+        # In a fatal state aiokafka asserts instead of saying so.
+        except (aiokafka.errors.KafkaError, AssertionError, asyncio.TimeoutError) as error:
             print(f"worker {self.number}: {error!r}", file=sys.stderr, flush=True)
             sys.exit(FATAL)
 

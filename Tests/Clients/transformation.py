@@ -123,7 +123,8 @@ class WorkerSlot:
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
         try:
-            return self.process.wait(20)
+            # Several of the clients' own time-outs, one after the other.
+            return self.process.wait(60)
         except subprocess.TimeoutExpired:
             self.kill()
             raise AssertionError(f"a worker did not end: {self.errors.read_text()[-3000:]}")

@@ -182,6 +182,12 @@ package final class ClusterMembership: Sendable {
                 "cluster.registered", metadata: ["epoch": "\(broker.cluster.image.brokers[nodeId]?.epoch ?? -1)"])
             metadataChanged()
         } catch {
+            if case .conflict = error {
+                // The controller took note of an earlier life just now.
+                broker.logger.info("cluster.registration-repeated", metadata: ["reason": "\(error)"])
+                broker.control.schedule(afterMilliseconds: Self.retryMilliseconds / 10) { [self] in register() }
+                return
+            }
             refuse("cannot register: \(error)")
         }
     }
