@@ -1,13 +1,14 @@
 """`martlet cluster` as a user meets it."""
 
 import json
+import random
 import signal
 import socket
 import subprocess
 
 import cluster as clusters
 from clients import CLIENTS, Message, consume, produce
-from harness import BINARY, free_port, unique, wait_until
+from harness import BINARY, unique, wait_until
 
 
 def martlet(*arguments):
@@ -46,12 +47,8 @@ def test_a_node_becomes_the_first_of_a_cluster(make_broker, make_topic, tmp_path
 
 
 def test_a_cluster_is_started_and_stopped_with_one_command(tmp_path):
-    port = free_port()
-    while not all(_is_free(port + n) for n in range(3)):
-        port = free_port()
-    etcd_port = free_port()
-    while not _is_free(etcd_port + 1):
-        etcd_port = free_port()
+    # Below the ports that the system gives to outgoing connections, of which there are many here.
+    port, etcd_port = _free_ports(3), _free_ports(2)
     process = subprocess.Popen(
         [BINARY, "cluster", "start", "--brokers", "3", "--data", str(tmp_path / "data"), "--port", str(port),
          "--etcd-port", str(etcd_port)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -72,6 +69,13 @@ def test_a_cluster_is_started_and_stopped_with_one_command(tmp_path):
     logs = [(tmp_path / "data" / f"node{n}" / "log").read_text() for n in (1, 2, 3)]
     assert all("node.stopped" in log for log in logs)
     wait_until(lambda: all(_is_free(port + n) for n in range(3)) and _is_free(etcd_port), 10, "ports to be free")
+
+
+def _free_ports(count):
+    while True:
+        first = random.randrange(11_000, 31_000)
+        if all(_is_free(first + n) for n in range(count)):
+            return first
 
 
 def _is_free(port):
