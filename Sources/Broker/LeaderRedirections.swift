@@ -1,47 +1,41 @@
 import ClusterMetadata
 import KafkaProtocol
 
-/// Tells a client that came to the wrong node who leads its partitions, and where, so that it need not ask (KIP-951).
+/// Tells a client that came to the wrong node who leads its partitions, and where, so that it need not ask (KIP-951). Produce
+/// and Fetch replies have the same form of it, under tags of their own.
 struct LeaderRedirections {
     private var nodes: Set<Int32> = []
 
-    mutating func add(_ topic: Topic, _ partition: Int32, _ broker: Broker) {
-        if let leader = broker.cluster.image.leader(of: topic.name, partition), leader >= 0 { nodes.insert(leader) }
-    }
-
-    /// The tagged fields of the partition in a Produce reply.
-    func leader(_ topic: Topic, _ partition: Int32, _ broker: Broker, version: Int16) -> TaggedFieldsWriter {
-        var fields = TaggedFieldsWriter()
-        let partitions = broker.cluster.image.topic(named: topic.name)?.partitions ?? []
-        guard partitions.indices.contains(Int(partition)), partitions[Int(partition)].leader >= 0 else { return fields }
-        var current = ProduceResponse.LeaderIdAndEpoch()
-        current.leaderId = partitions[Int(partition)].leader
-        current.leaderEpoch = partitions[Int(partition)].leaderEpoch
+    /// The partition's leader, as the value of a tagged field; nil while nobody leads it.
+    mutating func leader(_ topic: TopicMetadata?, _ partition: Int32) -> ByteWriter? {
+        guard let partitions = topic?.partitions, partitions.indices.contains(Int(partition)),
+            partitions[Int(partition)].leader >= 0
+        else { return nil }
+        nodes.insert(partitions[Int(partition)].leader)
         var writer = ByteWriter()
-        current.encode(to: &writer, version: version)
-        fields.append(0, writer)
-        return fields
+        writer.write(partitions[Int(partition)].leader)
+        writer.write(partitions[Int(partition)].leaderEpoch)
+        writer.noTaggedFields()
+        return writer
     }
 
-    /// The tagged fields at the end of a reply.
-    func endpoints(_ listener: String, _ broker: Broker, version: Int16) -> TaggedFieldsWriter {
+    /// The tagged fields at the end of a reply: where the leaders are that its partitions name.
+    func endpoints(_ listener: String, _ broker: Broker) -> TaggedFieldsWriter {
         var fields = TaggedFieldsWriter()
         guard !nodes.isEmpty else { return fields }
         let image = broker.cluster.image
-        let endpoints = nodes.sorted().compactMap { node -> ProduceResponse.NodeEndpoint? in
-            guard let registration = image.brokers[node] else { return nil }
-            let endpoint = broker.endpoint(of: registration, listener: listener)
-            var entry = ProduceResponse.NodeEndpoint()
-            entry.nodeId = node
-            entry.host = endpoint.host
-            entry.port = endpoint.port
-            entry.rack = registration.rack
-            return entry
-        }
-        guard !endpoints.isEmpty else { return fields }
+        let registrations = nodes.sorted().compactMap { image.brokers[$0] }
+        guard !registrations.isEmpty else { return fields }
         var writer = ByteWriter()
-        writer.arrayCount(endpoints.count, flexible: true)
-        for endpoint in endpoints { endpoint.encode(to: &writer, version: version) }
+        writer.arrayCount(registrations.count, flexible: true)
+        for registration in registrations {
+            let endpoint = broker.endpoint(of: registration, listener: listener)
+            writer.write(registration.nodeId)
+            writer.string(endpoint.host, flexible: true)
+            writer.write(endpoint.port)
+            writer.nullableString(registration.rack, flexible: true)
+            writer.noTaggedFields()
+        }
         fields.append(0, writer)
         return fields
     }

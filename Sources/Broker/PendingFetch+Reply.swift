@@ -3,47 +3,9 @@ import KafkaProtocol
 
 /// A fetch's reply: what was read, as the version has it.
 extension PendingFetch {
-    private func findLeaders(_ results: [Result], _ loop: BrokerLoop) {
-        if !redirections.isEmpty { redirections.removeAll() }
-        guard version >= 16 else { return }
-        for result in results where result.error == .notLeaderOrFollower || result.error == .fencedLeaderEpoch {
-            let partition = result.partition
-            guard let topic = loop.broker.cluster.image.topic(withId: partition.topicId),
-                topic.partitions.indices.contains(Int(partition.partition)),
-                topic.partitions[Int(partition.partition)].leader >= 0
-            else { continue }
-            var leader = FetchResponse.LeaderIdAndEpoch()
-            leader.leaderId = topic.partitions[Int(partition.partition)].leader
-            leader.leaderEpoch = topic.partitions[Int(partition.partition)].leaderEpoch
-            redirections[partition.key] = leader
-        }
-    }
-
-    private func endpoints(_ broker: Broker) -> TaggedFieldsWriter {
-        var tagged = TaggedFieldsWriter()
-        guard !redirections.isEmpty else { return tagged }
-        let image = broker.cluster.image
-        let endpoints = Set(redirections.values.map(\.leaderId)).sorted().compactMap { id in
-            image.brokers[id].map { registration in
-                let endpoint = broker.endpoint(of: registration, listener: listener)
-                var entry = FetchResponse.NodeEndpoint()
-                entry.nodeId = id
-                entry.host = endpoint.host
-                entry.port = endpoint.port
-                entry.rack = registration.rack
-                return entry
-            }
-        }
-        var writer = ByteWriter()
-        writer.arrayCount(endpoints.count, flexible: true)
-        for endpoint in endpoints { endpoint.encode(to: &writer, version: version) }
-        if !endpoints.isEmpty { tagged.append(0, writer) }
-        return tagged
-    }
-
     func encode(_ results: [Result], into buffer: inout ReplyBuffer, loop: BrokerLoop) {
         let told = isIncremental ? results.filter(isNews) : results
-        findLeaders(told, loop)
+        var redirections = LeaderRedirections()
         let flexible = version >= FetchRequest.firstFlexibleVersion
         let frame = buffer.beginFrame(correlationId: correlationId, flexibleHeader: flexible)
         buffer.writer.write(Int32(0))  // throttle time
@@ -73,19 +35,22 @@ extension PendingFetch {
             }
             buffer.writer.arrayCount(run.count, flexible: flexible)
             for result in told[run] {
-                encode(result, into: &buffer, flexible: flexible)
+                encode(result, into: &buffer, flexible: flexible, &redirections, loop.broker)
                 bytes += result.slice?.length ?? 0
                 if result.error != .none { loop.metrics.failed(.fetch, result.error) }
             }
             if flexible { buffer.writer.noTaggedFields() }
         }
-        if flexible { buffer.writer.taggedFields(endpoints(loop.broker)) }
+        if flexible { buffer.writer.taggedFields(redirections.endpoints(listener, loop.broker)) }
         buffer.endFrame(frame)
         loop.metrics.sent(bytes: bytes)
         remember(told)
     }
 
-    private func encode(_ result: Result, into buffer: inout ReplyBuffer, flexible: Bool) {
+    private func encode(
+        _ result: Result, into buffer: inout ReplyBuffer, flexible: Bool, _ redirections: inout LeaderRedirections,
+        _ broker: Broker
+    ) {
         buffer.writer.write(result.partition.partition)
         buffer.writer.write(result.error.rawValue)
         buffer.writer.write(result.highWatermark)
@@ -120,10 +85,9 @@ extension PendingFetch {
             field.encode(to: &writer, version: version)
             tagged.append(0, writer)
         }
-        if let leader = redirections[result.partition.key] {
-            var writer = ByteWriter()
-            leader.encode(to: &writer, version: version)
-            tagged.append(1, writer)
+        if version >= 16, result.error == .notLeaderOrFollower || result.error == .fencedLeaderEpoch {
+            let topic = broker.cluster.image.topic(withId: result.partition.topicId)
+            if let leader = redirections.leader(topic, result.partition.partition) { tagged.append(1, leader) }
         }
         buffer.writer.taggedFields(tagged)
     }

@@ -17,8 +17,6 @@ final class PendingFetch {
     private var waitingAt: [ReadablePartition] = []
     /// What a follower has it says once, with its request.
     private var isFirstRead = true
-    /// Where the client finds the leaders that it did not find here (KIP-951); found for each reply.
-    var redirections: [FetchPartitionKey: FetchResponse.LeaderIdAndEpoch] = [:]
 
     init(
         request: FetchRequest, version: Int16, correlationId: Int32, partitions: [FetchPartition],

@@ -175,7 +175,7 @@ enum ProduceHandler {
             writer.write(Int32(0))  // throttle time
             if flexible {
                 try cursor.skipTaggedFields(bytes)
-                writer.taggedFields(redirections.endpoints(listener, loop.broker, version: version))
+                writer.taggedFields(redirections.endpoints(listener, loop.broker))
             }
             // What a client leaves behind the last field is not looked at, as everywhere.
         }
@@ -201,8 +201,10 @@ enum ProduceHandler {
                 if flexible {
                     try cursor.skipTaggedFields(bytes)
                     if refusal.code == .notLeaderOrFollower, version >= 10, let topic {
-                        redirections.add(topic, number, loop.broker)
-                        writer.taggedFields(redirections.leader(topic, number, loop.broker, version: version))
+                        var fields = TaggedFieldsWriter()
+                        let metadata = loop.broker.cluster.image.topic(named: topic.name)
+                        if let leader = redirections.leader(metadata, number) { fields.append(0, leader) }
+                        writer.taggedFields(fields)
                     } else {
                         writer.noTaggedFields()
                     }
