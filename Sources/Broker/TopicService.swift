@@ -19,7 +19,7 @@ package final class TopicService: Sendable {
         let topic = try image.plan(request, defaults: broker.configuration, id: id, using: &generator)
         guard !validateOnly else { return topic }
         try change { $0.put(topic, over: image) }
-        if let failure = broker.partitionService.failure(of: topic.name) {
+        if let failure = ownFailure(of: topic.name) {
             // Half a topic would be worse than none: its logs would be taken for those of the next of this name.
             try delete(topic)
             throw MetadataRefusal(.kafkaStorageError, failure)
@@ -87,11 +87,17 @@ package final class TopicService: Sendable {
         let image = broker.cluster.image
         let before = image.topic(named: topic.name)
         try change { $0.put(topic, over: image) }
-        if let before, let failure = broker.partitionService.failure(of: topic.name) {
+        if let before, let failure = ownFailure(of: topic.name) {
             let failed = broker.cluster.image
             try change { $0.put(before, over: failed) }
             throw MetadataRefusal(.kafkaStorageError, failure)
         }
+    }
+
+    /// Why this node cannot hold the topic, where that undoes a change. In a cluster it does not: once stored, the others
+    /// serve the topic and may have acknowledged records of it, and this node's replica is one that failed.
+    private func ownFailure(of topic: String) -> String? {
+        broker.isClustered ? nil : broker.partitionService.failure(of: topic)
     }
 
     func setBrokerConfiguration(_ values: ConfigurationValues, nodeId: Int32?) throws(MetadataRefusal) {

@@ -89,6 +89,7 @@ final class Invariants {
     // MARK: The metadata
 
     func metadataChanged(_ changes: [MetadataChange]) {
+        topicsDeleted(changes)
         for case .put(let entry) in changes where entry.key.hasPrefix(MetadataKey.brokerPrefix) {
             guard let node = Int32(entry.key.dropFirst(MetadataKey.brokerPrefix.count)),
                 let broker = try? JSONDecoder().decode(BrokerEntry.self, from: Data(entry.value))
@@ -103,6 +104,13 @@ final class Invariants {
             }
             if let before = topicEntries[name] { compare(before, topic.partitions, name) }
             topicEntries[name] = topic.partitions
+        }
+    }
+
+    /// Nobody in a simulated cluster asks for a topic to be deleted.
+    private func topicsDeleted(_ changes: [MetadataChange]) {
+        for case .deleted(let key) in changes where key.hasPrefix(MetadataKey.topicPrefix) {
+            world.fail("\(key.dropFirst(MetadataKey.topicPrefix.count)) was deleted, which nobody asked for")
         }
     }
 

@@ -12,6 +12,12 @@ import Testing
         #expect(result.counts["read", default: 0] > 20, "too little was read")
     }
 
+    @Test("what fresh seeds once found stays mended", arguments: [UInt64(195_696_600_607_131)])
+    func seedsThatFound(_ seed: UInt64) {
+        let result = Simulation.run(SimulationOptions(seed: seed, seconds: 120))
+        #expect(result.violations.isEmpty, "martlet-sim --seed \(seed) --minutes 2")
+    }
+
     /// Dictionaries differ from run to run otherwise.
     private static let hashesAlike = ProcessInfo.processInfo.environment["SWIFT_DETERMINISTIC_HASHING"] != nil
 
