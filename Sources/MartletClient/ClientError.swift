@@ -12,6 +12,8 @@ public struct ClientError: Error, Sendable, CustomStringConvertible {
         public static let connectionFailed = Code(name: "connectionFailed")
         /// The connection ended before the reply; the request may have been carried out.
         public static let connectionLost = Code(name: "connectionLost")
+        /// The broker did not accept who the client is, or the client not who the broker is (TLS, SASL).
+        public static let authenticationFailed = Code(name: "authenticationFailed")
         /// No reply in time, with all retries; the request may have been carried out.
         public static let timedOut = Code(name: "timedOut")
         /// Broker and client have no version of the request in common.

@@ -11,6 +11,8 @@ package struct ClientOptions: Sendable {
     /// A larger reply ends the connection.
     package var maximumReplyBytes = 100 << 20
     package var backoff = Backoff()
+    /// nil: connections are neither encrypted nor authenticated.
+    package var security: TransportSecurity?
 
     package init() {}
 }

@@ -1,4 +1,5 @@
 import KafkaProtocol
+import NIOConcurrencyHelpers
 import NIOCore
 import NIOPosix
 
@@ -16,12 +17,14 @@ package final class BrokerConnection: Sendable {
         self.versions = versions
     }
 
-    /// Connects and asks for the broker's versions. Throws `connectionFailed`, or what the first request met.
+    /// Connects, with TLS and SASL where the options say so, and asks for the broker's versions. Throws
+    /// `connectionFailed`, `authenticationFailed`, or what the first request met.
     package static func open(
         _ address: BrokerAddress, options: ClientOptions,
         on group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton
     ) async throws(ClientError) -> BrokerConnection {
         let channel: any Channel
+        let failure = NIOLockedValueBox<ClientError?>(nil)
         do {
             channel = try await ClientBootstrap(group: group)
                 .connectTimeout(TimeAmount(options.connectTimeout))
@@ -33,9 +36,12 @@ package final class BrokerConnection: Sendable {
                 )
                 .channelInitializer { channel in
                     channel.eventLoop.makeCompletedFuture {
+                        if let tls = try options.security?.handler(host: address.host) {
+                            try channel.pipeline.syncOperations.addHandler(tls)
+                        }
                         try channel.pipeline.syncOperations.addHandlers([
                             ByteToMessageHandler(ReplyFrameDecoder(maximumBytes: options.maximumReplyBytes)),
-                            ConnectionHandler(address: address),
+                            ConnectionHandler(address: address, failure: failure),
                         ])
                     }
                 }
@@ -49,13 +55,21 @@ package final class BrokerConnection: Sendable {
             address: address, channel: channel, options: options, versions: ApiVersionTable())
         do throws(ClientError) {
             let table = try await unversioned.askForVersions()
-            return BrokerConnection(address: address, channel: channel, options: options, versions: table)
+            let connection = BrokerConnection(
+                address: address, channel: channel, options: options, versions: table)
+            if let credentials = options.security?.credentials {
+                try await SaslExchange(credentials: credentials, connection: connection).authenticate()
+            }
+            return connection
         } catch {
             channel.close(promise: nil)
+            // TLS may have failed before the first request was written.
+            if let cause = failure.withLockedValue({ $0 }), cause.code == .authenticationFailed { throw cause }
             guard error.code == .timedOut || error.code == .connectionLost else { throw error }
             throw ClientError(
                 error.code, "\(address) took the connection but does not answer",
-                nextStep: "check that a Kafka broker without TLS listens there")
+                nextStep: options.security?.context == nil
+                    ? "check that a Kafka broker without TLS listens there" : "check that a Kafka broker listens there")
         }
     }
 

@@ -1,3 +1,4 @@
+import NIOConcurrencyHelpers
 import NIOCore
 
 /// A request on its way into a connection.
@@ -25,12 +26,14 @@ final class ConnectionHandler: ChannelDuplexHandler {
 
     private let address: BrokerAddress
     private var correlator = RequestCorrelator<Waiter>()
-    private var failure: ClientError?
+    /// Why the connection ends, also for those who write to it after that.
+    private let failure: NIOLockedValueBox<ClientError?>
     /// One timer for all requests, not later than the first of their deadlines.
     private var timer: (due: NIODeadline, scheduled: Scheduled<Void>)?
 
-    init(address: BrokerAddress) {
+    init(address: BrokerAddress, failure: NIOLockedValueBox<ClientError?>) {
         self.address = address
+        self.failure = failure
     }
 
     func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
@@ -64,12 +67,17 @@ final class ConnectionHandler: ChannelDuplexHandler {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        end(context, (error as? ClientError) ?? ClientError(.connectionLost, "\(address): \(error)"))
+        // What TLS met first says more than what follows from it.
+        guard failure.withLockedValue({ $0 }) == nil else { return }
+        end(
+            context,
+            (error as? ClientError) ?? TransportSecurity.reason(error, address)
+                ?? ClientError(.connectionLost, "\(address): \(error)"))
     }
 
     func channelInactive(context: ChannelHandlerContext) {
         let error =
-            failure
+            failure.withLockedValue { $0 }
             ?? ClientError(
                 .connectionLost, "\(address) ended the connection", nextStep: "see the broker's log for the reason")
         timer?.scheduled.cancel()
@@ -105,7 +113,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
     }
 
     private func end(_ context: ChannelHandlerContext, _ error: ClientError) {
-        failure = error
+        failure.withLockedValue { $0 = error }
         context.close(promise: nil)
     }
 }

@@ -29,6 +29,7 @@ public final class Producer: Sendable {
         if let fault = configuration.fault() { throw fault }
         var options = ClientOptions()
         options.clientId = configuration.clientId
+        options.security = try TransportSecurity(configuration.security)
         options.connectTimeout = configuration.connectTimeout
         options.requestTimeout = configuration.requestTimeout
         options.operationTimeout = configuration.maximumBlock

@@ -14,6 +14,8 @@ public struct ProducerConfiguration: Sendable {
     public var bootstrapServers: [BrokerAddress]
     /// How the broker's logs and quotas call this client (`client.id`).
     public var clientId = "martlet"
+    /// TLS and SASL (`security.protocol` and what goes with it).
+    public var security = ClientSecurity()
     /// `acks`.
     public var acknowledgements = Acknowledgements.all
     /// Whether brokers recognize what a retry sends again, so that nothing is written twice or out of order

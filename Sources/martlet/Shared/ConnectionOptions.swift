@@ -1,4 +1,6 @@
 import ArgumentParser
+import Configuration
+import Foundation
 import MartletClient
 
 /// Which cluster a command speaks to.
@@ -7,6 +9,12 @@ struct ConnectionOptions: ParsableArguments {
         name: [.customShort("b"), .customLong("bootstrap-server")],
         help: ArgumentHelp("Brokers to begin with; the others are learned from them.", valueName: "host:port,…"))
     var bootstrapServer: BootstrapServers = .default
+
+    @Option(
+        help: ArgumentHelp(
+            "Properties of the connection's security: security.protocol, sasl.mechanism, sasl.username, sasl.password, "
+                + "ssl.ca.location, ssl.certificate.location, ssl.key.location.", valueName: "file"))
+    var commandConfig: String?
 
     @Option(help: ArgumentHelp("How long one request may take, in milliseconds.", valueName: "ms"))
     var timeout: Int = 30_000
@@ -22,6 +30,7 @@ struct ConnectionOptions: ParsableArguments {
         var options = ClientOptions()
         options.clientId = "martlet-cli"
         options.requestTimeout = .milliseconds(timeout)
+        if let commandConfig { options.security = try TransportSecurity(ClientSecurity(file: commandConfig)) }
         let cluster = Cluster(bootstrap: bootstrapServer.addresses, options: options)
         do {
             let value = try await body(cluster)
@@ -31,6 +40,20 @@ struct ConnectionOptions: ParsableArguments {
             await cluster.close()
             throw error
         }
+    }
+}
+
+extension ClientSecurity {
+    /// From a properties file.
+    fileprivate init(file: String) throws {
+        let text: String
+        do {
+            text = try String(contentsOfFile: file, encoding: .utf8)
+        } catch {
+            throw CommandFailure("'\(file)' cannot be read; name a properties file with --command-config")
+        }
+        let entries = try Properties.parse(text)
+        try self.init(properties: Dictionary(entries.map { ($0.name, $0.value) }) { $1 })
     }
 }
 

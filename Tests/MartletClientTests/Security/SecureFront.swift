@@ -1,0 +1,261 @@
+import Crypto
+import Foundation
+import KafkaProtocol
+import NIOCore
+import NIOPosix
+import NIOSSL
+
+/// A listener with TLS, SASL or both before a broker that has neither. Tells users apart by itself and passes on what
+/// comes after.
+final class SecureFront: Sendable {
+    struct User: Sendable {
+        var name: String
+        var password: String
+    }
+
+    private let channel: any Channel
+    let port: Int
+
+    private init(_ channel: any Channel) {
+        self.channel = channel
+        port = channel.localAddress!.port!
+    }
+
+    /// `user` nil asks for none.
+    static func start(brokerPort: Int, tls: NIOSSLContext?, mechanism: String, user: User?) async throws -> SecureFront
+    {
+        let group = MultiThreadedEventLoopGroup.singleton
+        let channel = try await ServerBootstrap(group: group)
+            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .childChannelInitializer { channel in
+                // The broker's side first, so that nothing from the client comes before.
+                ClientBootstrap(group: channel.eventLoop)
+                    .channelInitializer { upstream in
+                        upstream.eventLoop.makeCompletedFuture {
+                            try upstream.pipeline.syncOperations.addHandlers([
+                                ByteToMessageHandler(FrameDecoder()),
+                                UpstreamHandler(client: channel, addsSASL: user != nil),
+                            ])
+                        }
+                    }
+                    .connect(host: "127.0.0.1", port: brokerPort)
+                    .flatMapThrowing { upstream in
+                        if let tls { try channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: tls)) }
+                        try channel.pipeline.syncOperations.addHandlers([
+                            ByteToMessageHandler(FrameDecoder()),
+                            FrontHandler(upstream: upstream, mechanism: mechanism, user: user),
+                        ])
+                    }
+            }
+            .bind(host: "127.0.0.1", port: 0).get()
+        return SecureFront(channel)
+    }
+
+    func stop() async throws {
+        try await channel.close()
+    }
+}
+
+/// Frames with their length.
+private struct FrameDecoder: ByteToMessageDecoder {
+    typealias InboundOut = ByteBuffer
+
+    mutating func decode(context: ChannelHandlerContext, buffer: inout ByteBuffer) -> DecodingState {
+        guard let length = buffer.getInteger(at: buffer.readerIndex, as: Int32.self),
+            let frame = buffer.readSlice(length: 4 + Int(length))
+        else { return .needMoreData }
+        context.fireChannelRead(wrapInboundOut(frame))
+        return .continue
+    }
+}
+
+/// The broker's replies. Its versions get those of SASL, which it does not have itself.
+private final class UpstreamHandler: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+
+    private let client: any Channel
+    private var addsSASL: Bool
+
+    init(client: any Channel, addsSASL: Bool) {
+        self.client = client
+        self.addsSASL = addsSASL
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        var frame = unwrapInboundIn(data)
+        if addsSASL {
+            addsSASL = false
+            frame = adding(to: frame)
+        }
+        client.writeAndFlush(frame, promise: nil)
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        client.close(promise: nil)
+    }
+
+    private func adding(to frame: ByteBuffer) -> ByteBuffer {
+        let correlation = frame.getInteger(at: 4, as: Int32.self)!
+        var response = frame.withUnsafeReadableBytes { bytes in
+            let span = RawSpan(_unsafeBytes: UnsafeRawBufferPointer(rebasing: bytes[8...]))
+            var cursor = ByteCursor(memoryLimit: 1 << 20)
+            return try! ApiVersionsResponse(from: span, at: &cursor, version: 3)
+        }
+        for (key, last) in [(ApiKey.saslHandshake, Int16(1)), (.saslAuthenticate, 2)] {
+            var entry = ApiVersionsResponse.ApiVersion()
+            entry.apiKey = key.rawValue
+            entry.maxVersion = last
+            response.apiKeys.append(entry)
+        }
+        var writer = ByteWriter()
+        response.encode(to: &writer, version: 3)
+        return reply(correlation, writer)
+    }
+}
+
+private func reply(_ correlation: Int32, _ body: ByteWriter, flexible: Bool = false) -> ByteBuffer {
+    var buffer = ByteBuffer()
+    buffer.writeInteger(Int32(4 + body.bytes.count + (flexible ? 1 : 0)))
+    buffer.writeInteger(correlation)
+    if flexible { buffer.writeInteger(UInt8(0)) }
+    buffer.writeBytes(body.bytes)
+    return buffer
+}
+
+/// The client's requests: those of SASL are answered here, and others passed on once it is known who asks.
+private final class FrontHandler: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    private let upstream: any Channel
+    private let mechanism: String
+    private let user: SecureFront.User?
+    private var scram: ScramServer?
+    private var isKnown: Bool
+
+    init(upstream: any Channel, mechanism: String, user: SecureFront.User?) {
+        self.upstream = upstream
+        self.mechanism = mechanism
+        self.user = user
+        isKnown = user == nil
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        upstream.close(promise: nil)
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        let frame = unwrapInboundIn(data)
+        let key = frame.getInteger(at: 4, as: Int16.self)!
+        let version = frame.getInteger(at: 6, as: Int16.self)!
+        let correlation = frame.getInteger(at: 8, as: Int32.self)!
+        switch ApiKey(rawValue: key) {
+        case .saslHandshake:
+            let asked: SaslHandshakeRequest = request(in: frame, version)
+            var response = SaslHandshakeResponse()
+            response.mechanisms = [mechanism]
+            if asked.mechanism != mechanism { response.errorCode = ErrorCode.unsupportedSaslMechanism.rawValue }
+            var writer = ByteWriter()
+            response.encode(to: &writer, version: version)
+            context.writeAndFlush(wrapOutboundOut(reply(correlation, writer)), promise: nil)
+        case .saslAuthenticate:
+            let asked: SaslAuthenticateRequest = request(in: frame, version)
+            var response = SaslAuthenticateResponse()
+            if let bytes = authenticate(asked.authBytes) {
+                response.authBytes = bytes
+            } else {
+                response.errorCode = ErrorCode.saslAuthenticationFailed.rawValue
+                response.errorMessage = "Authentication failed: Invalid username or password"
+            }
+            var writer = ByteWriter()
+            response.encode(to: &writer, version: version)
+            context.writeAndFlush(wrapOutboundOut(reply(correlation, writer, flexible: version >= 2)), promise: nil)
+        case .apiVersions:
+            upstream.writeAndFlush(frame, promise: nil)
+        default:
+            guard isKnown else { return context.close(promise: nil) }
+            upstream.writeAndFlush(frame, promise: nil)
+        }
+    }
+
+    private func request<Request: ProtocolRequest>(in frame: ByteBuffer, _ version: Int16) -> Request {
+        let flexible = version >= Request.firstFlexibleVersion
+        let nameLength = Int(max(0, frame.getInteger(at: 12, as: Int16.self)!))
+        let start = 14 + nameLength + (flexible ? 1 : 0)
+        return frame.withUnsafeReadableBytes { bytes in
+            let span = RawSpan(_unsafeBytes: UnsafeRawBufferPointer(rebasing: bytes[start...]))
+            var cursor = ByteCursor(memoryLimit: 1 << 20)
+            return try! Request(from: span, at: &cursor, version: version)
+        }
+    }
+
+    private func authenticate(_ message: [UInt8]) -> [UInt8]? {
+        guard let user else { return nil }
+        if mechanism == "PLAIN" {
+            isKnown = message == [0] + Array(user.name.utf8) + [0] + Array(user.password.utf8)
+            return isKnown ? [] : nil
+        }
+        if scram == nil {
+            scram = ScramServer(user: user, isLong: mechanism.hasSuffix("512"))
+            return scram!.first(String(decoding: message, as: UTF8.self)).map { Array($0.utf8) }
+        }
+        guard let last = scram!.last(String(decoding: message, as: UTF8.self)) else { return nil }
+        isKnown = true
+        return Array(last.utf8)
+    }
+}
+
+/// The server's side of SCRAM, as RFC 5802 has it: it keeps no password, only what checks one.
+private struct ScramServer {
+    private let name: String
+    private let isLong: Bool
+    private let storedKey: Data
+    private let serverKey: Data
+    private let salt = Data("a grain of salt".utf8)
+    private var exchange = ""
+    private var nonce = ""
+
+    init(user: SecureFront.User, isLong: Bool) {
+        name = user.name
+        self.isLong = isLong
+        var block = Self.mac(Data(user.password.utf8), salt + [0, 0, 0, 1], isLong)
+        var salted = block
+        for _ in 1..<4096 {
+            block = Self.mac(Data(user.password.utf8), block, isLong)
+            salted = Data(zip(salted, block).map { $0 ^ $1 })
+        }
+        storedKey = Self.hash(Self.mac(salted, Data("Client Key".utf8), isLong), isLong)
+        serverKey = Self.mac(salted, Data("Server Key".utf8), isLong)
+    }
+
+    mutating func first(_ message: String) -> String? {
+        guard message.hasPrefix("n,,n=\(name),r=") else { return nil }
+        let bare = String(message.dropFirst(3))
+        nonce = bare.components(separatedBy: "r=").last! + "server"
+        let answer = "r=\(nonce),s=\(salt.base64EncodedString()),i=4096"
+        exchange = "\(bare),\(answer)"
+        return answer
+    }
+
+    func last(_ message: String) -> String? {
+        let parts = message.components(separatedBy: ",p=")
+        guard parts.count == 2, parts[0] == "c=biws,r=\(nonce)", let proof = Data(base64Encoded: parts[1]) else {
+            return nil
+        }
+        let whole = Data("\(exchange),\(parts[0])".utf8)
+        let clientKey = Data(zip(proof, Self.mac(storedKey, whole, isLong)).map { $0 ^ $1 })
+        guard Self.hash(clientKey, isLong) == storedKey else { return nil }
+        return "v=\(Self.mac(serverKey, whole, isLong).base64EncodedString())"
+    }
+
+    private static func mac(_ key: Data, _ message: Data, _ isLong: Bool) -> Data {
+        let key = SymmetricKey(data: key)
+        return isLong
+            ? Data(HMAC<SHA512>.authenticationCode(for: message, using: key))
+            : Data(HMAC<SHA256>.authenticationCode(for: message, using: key))
+    }
+
+    private static func hash(_ message: Data, _ isLong: Bool) -> Data {
+        isLong ? Data(SHA512.hash(data: message)) : Data(SHA256.hash(data: message))
+    }
+}
