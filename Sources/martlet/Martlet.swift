@@ -31,6 +31,7 @@ struct Martlet: AsyncParsableCommand {
             GroupsCommand.self,
             TransactionsCommand.self,
             ConfigsCommand.self,
+            PerfCommand.self,
             LogCommand.self,
         ])
 

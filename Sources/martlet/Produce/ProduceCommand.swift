@@ -125,7 +125,7 @@ struct ProduceCommand: AsyncParsableCommand {
         let reader = InputLineReader(
             topic: topic, format: json ? .json : .text(keySeparator: keySeparator?.bytes, hasHeaders: headers),
             partition: partition, headers: header.map { Header(key: $0.name, value: Array($0.value.utf8)) })
-        let progress = ProgressLine()
+        let progress = ProgressLine(isVisible: Terminal.errorIsTerminal && !Terminal.inputIsTerminal)
         var splitter = LineSplitter()
         var count = 0
         while let piece = try await input.next() {

@@ -1,8 +1,12 @@
+import Foundation
+
 /// JSON to be printed. Objects keep the order of their fields.
 enum JSONValue: Sendable, Equatable {
     case null
     case bool(Bool)
     case integer(Int64)
+    /// Finite; printed with three digits after the point.
+    case decimal(Double)
     case string(String)
     case array([JSONValue])
     case object([Field])
@@ -39,6 +43,7 @@ enum JSONValue: Sendable, Equatable {
         case .null: bytes += "null".utf8
         case .bool(let value): bytes += (value ? "true" : "false").utf8
         case .integer(let value): bytes += String(value).utf8
+        case .decimal(let value): bytes += String(format: "%.3f", value).utf8
         case .string(let value): JSONText.appendString(Array(value.utf8), to: &bytes)
         case .array(let elements):
             bytes.append(UInt8(ascii: "["))
