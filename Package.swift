@@ -104,6 +104,7 @@ let package = Package(
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "Metrics", package: "swift-metrics"),
                 .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ],
             swiftSettings: swiftSettings),
         .target(
@@ -158,12 +159,14 @@ let package = Package(
         .testTarget(
             name: "MartletClientTests",
             dependencies: [
-                "martlet", "MartletClient", "MartletServer", "Configuration", "KafkaProtocol", "RecordFormat",
-                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "martlet", "MartletClient", "MartletServer", "MartletTesting", "Configuration", "KafkaProtocol",
+                "RecordFormat", .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
+                .product(name: "MetricsTestKit", package: "swift-metrics"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "NIOCore", package: "swift-nio"),
             ],
             swiftSettings: swiftSettings),

@@ -28,6 +28,8 @@ public struct ClientError: Error, Sendable, CustomStringConvertible {
         public static let bufferFull = Code(name: "bufferFull")
         /// A record is larger than `max.request.size` or `buffer.memory`.
         public static let recordTooLarge = Code(name: "recordTooLarge")
+        /// A serializer threw: a value has no bytes, or bytes are not a value.
+        public static let serializationFailed = Code(name: "serializationFailed")
         /// The client was closed before.
         public static let closed = Code(name: "closed")
         /// Another producer with the same transactional id has taken over. This one cannot be used any more.

@@ -6,12 +6,14 @@ final class ProduceReply: ReplyReceiver, @unchecked Sendable {
     private let request: BatchRequest
     private let version: Int16
     private let sender: ProducerSender
+    private let sent: ContinuousClock.Instant
     private(set) var isOver = false
 
-    init(request: BatchRequest, version: Int16, sender: ProducerSender) {
+    init(request: BatchRequest, version: Int16, sender: ProducerSender, sent: ContinuousClock.Instant) {
         self.request = request
         self.version = version
         self.sender = sender
+        self.sent = sent
     }
 
     func complete(_ result: Result<ByteBuffer, ClientError>) {
@@ -19,9 +21,9 @@ final class ProduceReply: ReplyReceiver, @unchecked Sendable {
         isOver = true
         do throws(ClientError) {
             let response = try RequestFrame.decode(try result.get(), replyTo: ProduceRequest.self, version: version)
-            sender.didReceive(.success(request.results(response)), for: request)
+            sender.didReceive(.success(request.results(response)), for: request, sent: sent)
         } catch {
-            sender.didReceive(.failure(error), for: request)
+            sender.didReceive(.failure(error), for: request, sent: sent)
         }
     }
 }

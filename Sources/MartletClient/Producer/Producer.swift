@@ -160,6 +160,8 @@ public final class Producer: Sendable {
         topic: String, partition: Int32?, key: UnsafeRawBufferPointer?, value: UnsafeRawBufferPointer?,
         headers: [Header], timestamp: Int64?, transaction: Int?
     ) throws(ClientError) -> Delivery {
+        var headers = headers
+        configuration.tracing?.inject(into: &headers)
         let timestamp = timestamp ?? Self.wallClockMilliseconds()
         let record = RecordFields(key: key, value: value, headers: headers, timestamp: timestamp)
         let (result, mustWake) = sender.shared.withLock { shared in

@@ -1,3 +1,5 @@
+import Metrics
+
 /// How a producer works. Kafka's names stand with each setting; defaults are Kafka's unless it says otherwise.
 public struct ProducerConfiguration: Sendable {
     /// Who must have a record before it counts as written.
@@ -64,6 +66,10 @@ public struct ProducerConfiguration: Sendable {
     public var transactionalId: String?
     /// After this time the broker aborts a transaction by itself (`transaction.timeout.ms`).
     public var transactionTimeout: Duration = .seconds(60)
+    /// Adds the context of a trace to each record's headers; nil adds none.
+    public var tracing: (any RecordTracing)?
+    /// Where counts and times go (`metric.reporters`); nil for the system that the program has set up.
+    public var metricsFactory: (any MetricsFactory)?
     /// The newest kind of transactions to use; 1 is for tests of what older clusters need (KIP-890).
     package var maximumTransactionVersion: Int16 = 2
 

@@ -1,5 +1,6 @@
 import KafkaProtocol
 import Logging
+import Metrics
 import NIOCore
 import NIOPosix
 import RecordFormat
@@ -25,6 +26,7 @@ final class ProducerSender: @unchecked Sendable {
     private var connections: [Int32: (number: Int, connection: BrokerConnection, encoder: ProduceRequestEncoder)] = [:]
     private var timer: Scheduled<Void>?
     private var timerDue: ContinuousClock.Instant?
+    private let metrics: ProducerMetrics
     private let compressor = Compressor()
     private let scratch = ScratchBuffer()
     private let clock = ContinuousClock()
@@ -40,6 +42,8 @@ final class ProducerSender: @unchecked Sendable {
         self.coordinator = coordinator
         self.configuration = configuration
         self.logger = logger
+        metrics = ProducerMetrics(
+            clientId: configuration.clientId, factory: configuration.metricsFactory ?? MetricsSystem.factory)
         loop = MultiThreadedEventLoopGroup.singleton.next()
         shared = Mutex(
             Shared(
@@ -69,11 +73,11 @@ final class ProducerSender: @unchecked Sendable {
 
     private func takeStep() {
         let now = clock.now
-        let (actions, waiters) = shared.withLock { shared in
+        let (actions, waiters, counts, buffered) = shared.withLock { shared in
             let actions = shared.core.step(now: now)
             var waiters: [MemoryWait] = []
             if actions.freedMemory { swap(&waiters, &shared.memoryWaiters) }
-            return (actions, waiters)
+            return (actions, waiters, shared.core.counts, shared.core.bufferedBytes)
         }
         // First, so that nobody waits while batches are compressed.
         for (completion, outcome) in actions.completions { completion.complete(outcome) }
@@ -84,6 +88,7 @@ final class ProducerSender: @unchecked Sendable {
         if actions.needsIdentity { askForIdentity() }
         if !actions.addPartitions.isEmpty { addToTransaction(actions.addPartitions) }
         schedule(actions.nextStep, now: now)
+        metrics.report(acknowledged: counts.acknowledged, failed: counts.failed, buffered: buffered)
     }
 
     /// Sees to it that `step` is called at `due`. A timer that is earlier stays: the step that it brings plans anew.
@@ -136,7 +141,7 @@ final class ProducerSender: @unchecked Sendable {
             request.batches.map { ($0.completion.topic, $0.completion.partition, $0.buffer) })
         let frame = parts.removeFirst()
         let needsReply = configuration.acknowledgements != .none
-        let reply = ProduceReply(request: request, version: encoder.version, sender: self)
+        let reply = ProduceReply(request: request, version: encoder.version, sender: self, sent: clock.now)
         let outbound = OutboundRequest(
             frame: frame, rest: parts, timeout: TimeAmount(configuration.requestTimeout),
             reply: needsReply ? reply : nil)
@@ -152,12 +157,14 @@ final class ProducerSender: @unchecked Sendable {
     }
 
     func didReceive(
-        _ result: Result<[BatchResult?], ClientError>, for request: BatchRequest
+        _ result: Result<[BatchResult?], ClientError>, for request: BatchRequest, sent: ContinuousClock.Instant
     ) {
         switch result {
         case .success(let results):
+            metrics.answered(after: clock.now - sent, isLost: false)
             update { core, now in core.didReceive(results, for: request, now: now) }
         case .failure(let error):
+            metrics.answered(after: clock.now - sent, isLost: true)
             logger.debug(
                 "producer.request.lost", metadata: ["broker": "\(request.node)", "error": "\(error)"])
             // Its bytes cannot be trusted any more, or are too late.
