@@ -2,6 +2,8 @@
 //
 //   librdkafka throughput SERVERS TOPIC RECORDS
 //   librdkafka latency SERVERS TOPIC RECORDS
+//   librdkafka consume SERVERS TOPIC RECORDS       reads what is in the topic, in batches
+//   librdkafka end-to-end SERVERS TOPIC RECORDS    one record at a time, from produce to the consumer
 #include <librdkafka/rdkafka.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,8 +42,127 @@ static void set(rd_kafka_conf_t *conf, const char *name, const char *value) {
     }
 }
 
+static rd_kafka_t *make_consumer(const char *servers, const char *topic, const char *offset) {
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    set(conf, "bootstrap.servers", servers);
+    set(conf, "group.id", "unused");
+    set(conf, "enable.auto.commit", "false");
+    set(conf, "auto.offset.reset", offset);
+    // What the other client has as well.
+    set(conf, "check.crcs", "true");
+    set(conf, "queued.max.messages.kbytes", "65536");
+    set(conf, "fetch.message.max.bytes", "1048576");
+    char error[512];
+    rd_kafka_t *client = rd_kafka_new(RD_KAFKA_CONSUMER, conf, error, sizeof error);
+    if (!client) {
+        fprintf(stderr, "%s\n", error);
+        exit(1);
+    }
+    rd_kafka_poll_set_consumer(client);
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(4);
+    for (int partition = 0; partition < 4; partition++)
+        rd_kafka_topic_partition_list_add(list, topic, partition)->offset =
+            !strcmp(offset, "earliest") ? RD_KAFKA_OFFSET_BEGINNING : RD_KAFKA_OFFSET_END;
+    rd_kafka_assign(client, list);
+    rd_kafka_topic_partition_list_destroy(list);
+    return client;
+}
+
+static int consume(const char *servers, const char *topic, long count) {
+    enum { batch = 10000 };
+    static rd_kafka_message_t *messages[batch];
+    rd_kafka_t *client = make_consumer(servers, topic, "earliest");
+    rd_kafka_queue_t *queue = rd_kafka_queue_get_consumer(client);
+    long read = 0, bytes = 0;
+    // The first records wait for the connection; they are not measured.
+    double start = 0, cpu = 0;
+    long before = 0;
+    while (read < count) {
+        ssize_t got = rd_kafka_consume_batch_queue(queue, 1000, messages, batch);
+        for (ssize_t i = 0; i < got; i++) {
+            if (messages[i]->err) {
+                fprintf(stderr, "%s\n", rd_kafka_message_errstr(messages[i]));
+                return 1;
+            }
+            bytes += messages[i]->len;
+            read++;
+            rd_kafka_message_destroy(messages[i]);
+        }
+        if (!start && got > 0) {
+            start = seconds();
+            cpu = cpu_seconds();
+            before = read;
+        }
+    }
+    double wall = seconds() - start;
+    cpu = cpu_seconds() - cpu;
+    printf("librdkafka consume records=%ld bytes=%ld wall_s=%.3f cpu_s=%.3f cpu_ns_per_record=%.0f\n", read, bytes,
+           wall, cpu, cpu / (read - before) * 1e9);
+    rd_kafka_queue_destroy(queue);
+    rd_kafka_consumer_close(client);
+    rd_kafka_destroy(client);
+    return 0;
+}
+
+static int end_to_end(const char *servers, const char *topic_name, long count) {
+    rd_kafka_t *consumer = make_consumer(servers, topic_name, "latest");
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    set(conf, "bootstrap.servers", servers);
+    set(conf, "enable.idempotence", "true");
+    set(conf, "acks", "all");
+    set(conf, "linger.ms", "0");
+    char error[512];
+    rd_kafka_t *producer = rd_kafka_new(RD_KAFKA_PRODUCER, conf, error, sizeof error);
+    rd_kafka_topic_t *topic = rd_kafka_topic_new(producer, topic_name, NULL);
+    char value[100];
+    memset(value, 'x', sizeof value);
+    double *latencies = malloc(sizeof *latencies * (count + 1));
+    long warm = 0, taken = 0;
+    double cpu = 0, start = 0;
+    while (taken < count) {
+        double sent = seconds();
+        rd_kafka_produce(topic, (warm + taken) & 3, RD_KAFKA_MSG_F_COPY, value, sizeof value, NULL, 0, NULL);
+        // Where the consumer has not begun yet, the record is not seen.
+        rd_kafka_message_t *message = rd_kafka_consumer_poll(consumer, warm < 100 ? 100 : 10000);
+        double latency = seconds() - sent;
+        rd_kafka_poll(producer, 0);
+        if (!message) {
+            if (warm >= 100) return 1;
+            warm++;
+            continue;
+        }
+        if (message->err) {
+            rd_kafka_message_destroy(message);
+            warm++;
+            continue;
+        }
+        rd_kafka_message_destroy(message);
+        if (warm < 100) {
+            if (++warm == 100) {
+                start = seconds();
+                cpu = cpu_seconds();
+            }
+        } else {
+            latencies[taken++] = latency;
+        }
+    }
+    double wall = seconds() - start;
+    cpu = cpu_seconds() - cpu;
+    qsort(latencies, count, sizeof *latencies, compare);
+    printf("librdkafka end-to-end records=%ld wall_s=%.3f cpu_s=%.3f cpu_ns_per_record=%.0f median_us=%.1f p99_us=%.1f\n",
+           count, wall, cpu, cpu / count * 1e9, latencies[count / 2] * 1e6, latencies[count * 99 / 100] * 1e6);
+    rd_kafka_flush(producer, 1000);
+    rd_kafka_topic_destroy(topic);
+    rd_kafka_destroy(producer);
+    rd_kafka_consumer_close(consumer);
+    rd_kafka_destroy(consumer);
+    return 0;
+}
+
 int main(int argc, char **argv) {
     if (argc != 5) return 2;
+    if (!strcmp(argv[1], "consume")) return consume(argv[2], argv[3], atol(argv[4]));
+    if (!strcmp(argv[1], "end-to-end")) return end_to_end(argv[2], argv[3], atol(argv[4]));
     int is_latency = !strcmp(argv[1], "latency");
     long count = atol(argv[4]);
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
