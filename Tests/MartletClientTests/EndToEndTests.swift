@@ -36,7 +36,7 @@ import Testing
 
     @Test(.timeLimit(.minutes(1))) func whatIsProducedIsConsumedOnce() async throws {
         try await withCluster { cluster in
-            let administrator = Administrator(cluster: cluster)
+            let administrator = Admin(cluster: cluster)
             let created = try await administrator.createTopic(
                 "t", partitions: 3, replicationFactor: nil, configuration: [("retention.ms", "1000000")])
             #expect(created.partitionCount == 3)
@@ -62,7 +62,7 @@ import Testing
 
     @Test(.timeLimit(.minutes(1))) func aGroupGoesOnWhereItHasCommitted() async throws {
         try await withCluster { cluster in
-            let administrator = Administrator(cluster: cluster)
+            let administrator = Admin(cluster: cluster)
             _ = try await administrator.createTopic("t", partitions: 2, replicationFactor: 1, configuration: [])
             let producer = try Producer(
                 cluster: cluster, configuration: ProducerConfiguration(bootstrapServers: cluster.bootstrap))
@@ -93,7 +93,7 @@ import Testing
 
     @Test(.timeLimit(.minutes(1))) func twoMembersShareATopic() async throws {
         try await withCluster { cluster in
-            _ = try await Administrator(cluster: cluster)
+            _ = try await Admin(cluster: cluster)
                 .createTopic("t", partitions: 5, replicationFactor: 1, configuration: [])
             let first = GroupMember(cluster: cluster, groupId: "g", topics: ["t"], options: GroupOptions())
             #expect(try await first.join().count == 5)
@@ -110,7 +110,7 @@ import Testing
             // One of them is the leader, which sees that the topic has grown.
             let unchanged = [try await first.mustDivideAgain(), try await second.mustDivideAgain()]
             #expect(unchanged == [false, false])
-            try await Administrator(cluster: cluster).createPartitions("t", count: 7)
+            try await Admin(cluster: cluster).createPartitions("t", count: 7)
             let seen = [try await first.mustDivideAgain(), try await second.mustDivideAgain()]
             #expect(seen.filter(\.self).count == 1)
             try await first.leave()
@@ -121,7 +121,7 @@ import Testing
 
     @Test(.timeLimit(.minutes(1))) func aRefusedBatchDoesNotStopTheNextOnes() async throws {
         try await withCluster { cluster in
-            _ = try await Administrator(cluster: cluster).createTopic(
+            _ = try await Admin(cluster: cluster).createTopic(
                 "t", partitions: 1, replicationFactor: 1, configuration: [("max.message.bytes", "1000")])
             let producer = try Producer(
                 cluster: cluster, configuration: ProducerConfiguration(bootstrapServers: cluster.bootstrap))
@@ -148,7 +148,7 @@ import Testing
             let error = await #expect(throws: ClientError.self) { try await cluster.topic("missing") }
             #expect(error?.protocolCode == .unknownTopicOrPartition)
             let bad = await #expect(throws: ClientError.self) {
-                try await Administrator(cluster: cluster)
+                try await Admin(cluster: cluster)
                     .createTopic("t", partitions: 1, replicationFactor: 1, configuration: [("no.such", "1")])
             }
             #expect(bad?.protocolCode == .invalidConfig)
@@ -166,7 +166,7 @@ import Testing
             request.maxWaitMs = 30_000
             request.minBytes = 1
             let waiting = request
-            _ = try await Administrator(cluster: cluster)
+            _ = try await Admin(cluster: cluster)
                 .createTopic("t", partitions: 1, replicationFactor: 1, configuration: [])
             let task = Task { () async -> ClientError.Code? in
                 do throws(ClientError) {

@@ -1,8 +1,10 @@
 import KafkaProtocol
 
 /// What configurations belong to.
-package enum ConfigurationOwner: Sendable, Hashable, CustomStringConvertible {
+public enum ConfigurationOwner: Sendable, Hashable, CustomStringConvertible {
+    /// A topic, by its name.
     case topic(String)
+    /// A broker, by its id.
     case broker(Int32)
     /// The default of all brokers.
     case allBrokers
@@ -23,7 +25,8 @@ package enum ConfigurationOwner: Sendable, Hashable, CustomStringConvertible {
         }
     }
 
-    package var description: String {
+    /// `topic 'name'`, `broker id`, `all brokers`.
+    public var description: String {
         switch self {
         case .topic(let name): "topic '\(name)'"
         case .broker(let id): "broker \(id)"
@@ -33,16 +36,24 @@ package enum ConfigurationOwner: Sendable, Hashable, CustomStringConvertible {
 }
 
 /// A configuration's value and where it comes from.
-package struct ConfigurationEntry: Sendable, Equatable {
-    package enum Source: Int8, Sendable {
+public struct ConfigurationEntry: Sendable, Equatable {
+    /// Who has set a value; the first that has counts.
+    public enum Source: Int8, Sendable, CustomStringConvertible {
+        /// The broker does not say.
         case unknown = 0
+        /// Set for the topic.
         case topic = 1
+        /// Set for the broker while it runs.
         case broker = 2
+        /// Set for all brokers while they run.
         case allBrokers = 3
+        /// In the broker's file, or on its command line.
         case brokerFile = 4
+        /// Nobody has set it.
         case builtIn = 5
 
-        package var description: String {
+        /// In words.
+        public var description: String {
             switch self {
             case .unknown: "unknown"
             case .topic: "topic"
@@ -54,82 +65,158 @@ package struct ConfigurationEntry: Sendable, Equatable {
         }
     }
 
-    package let name: String
+    /// Kafka's name of it.
+    public let name: String
     /// nil for sensitive ones, which brokers never tell, and where there is none.
-    package let value: String?
-    package let source: Source
-    package let isReadOnly: Bool
-    package let isSensitive: Bool
-    package let documentation: String?
+    public let value: String?
+    /// Who has set it.
+    public let source: Source
+    /// Whether only a restart with another file changes it.
+    public let isReadOnly: Bool
+    /// Whether it is a secret.
+    public let isSensitive: Bool
+    /// What it does; nil unless it was asked for.
+    public let documentation: String?
 }
 
-package struct ConfigurationChange: Sendable {
-    package let name: String
-    /// nil goes back to the default.
-    package let value: String?
+/// How a configuration is to be changed.
+public struct ConfigurationChange: Sendable, Hashable {
+    /// What happens to the value (KIP-339).
+    public enum Operation: Sendable, Hashable {
+        /// This is the value.
+        case set(String)
+        /// The default is.
+        case reset
+        /// These come into the list, separated by commas.
+        case append(String)
+        /// These go from the list, separated by commas.
+        case subtract(String)
+    }
 
-    package init(name: String, value: String?) {
+    /// Kafka's name of it.
+    public let name: String
+    /// What happens to it.
+    public let operation: Operation
+
+    /// A change of one configuration.
+    public init(_ name: String, _ operation: Operation) {
         self.name = name
-        self.value = value
+        self.operation = operation
     }
 }
 
-extension Administrator {
+extension Admin {
     /// All configurations of each owner, by name.
-    package func configurations(
+    public func configurations(
+        of owners: [ConfigurationOwner], withDocumentation: Bool = false
+    ) async throws(ClientError) -> Results<ConfigurationOwner, [ConfigurationEntry]> {
+        let cluster = cluster
+        return try await batched(owners) { open async throws(ClientError) in
+            var results: Results<ConfigurationOwner, [ConfigurationEntry]> = [:]
+            for (route, owners) in Dictionary(grouping: open, by: Self.route) {
+                let connection = try await cluster.connection(route)
+                var request = DescribeConfigsRequest()
+                request.resources = owners.map { owner in
+                    var resource = DescribeConfigsRequest.DescribeConfigsResource()
+                    resource.resourceType = owner.type
+                    resource.resourceName = owner.name
+                    resource.configurationKeys = nil
+                    return resource
+                }
+                // Versions below 3 have no documentation.
+                let version = connection.version(of: DescribeConfigsRequest.self) ?? 0
+                request.includeDocumentation = withDocumentation && version >= 3
+                let response = try await connection.send(request)
+                for result in response.results {
+                    guard
+                        let owner = owners.first(where: {
+                            $0.type == result.resourceType && $0.name == result.resourceName
+                        })
+                    else { continue }
+                    results[owner] = .of(
+                        ClientError.from(result.errorCode, "\(owner)", message: result.errorMessage),
+                        result.configs.map(ConfigurationEntry.init).sorted { $0.name < $1.name })
+                }
+            }
+            return results
+        }
+    }
+
+    /// All configurations of one owner, by name.
+    public func configurations(
         of owner: ConfigurationOwner, withDocumentation: Bool = false
     ) async throws(ClientError) -> [ConfigurationEntry] {
-        var resource = DescribeConfigsRequest.DescribeConfigsResource()
-        resource.resourceType = owner.type
-        resource.resourceName = owner.name
-        resource.configurationKeys = nil
-        var request = DescribeConfigsRequest()
-        request.resources = [resource]
-        // Versions below 3 have no documentation.
-        let route = route(owner)
-        let version = try await cluster.connection(route).version(of: DescribeConfigsRequest.self) ?? 0
-        request.includeDocumentation = withDocumentation && version >= 3
-        let response = try await cluster.call(request, route) { response in
-            guard let result = response.results.first else {
-                return ClientError(.malformedReply, "the broker's reply says nothing of \(owner)")
-            }
-            return ClientError.from(result.errorCode, "\(owner)", message: result.errorMessage)
-        }
-        return response.results[0].configs.map { config in
-            ConfigurationEntry(
-                name: config.name, value: config.isSensitive ? nil : config.value,
-                source: ConfigurationEntry.Source(rawValue: config.configSource) ?? .unknown,
-                isReadOnly: config.readOnly, isSensitive: config.isSensitive, documentation: config.documentation)
-        }.sorted { $0.name < $1.name }
+        try await configurations(of: [owner], withDocumentation: withDocumentation).only(owner)
     }
 
     /// Changes configurations of one owner, all or none. Throws `refused`.
-    package func changeConfigurations(
+    public func changeConfigurations(
         of owner: ConfigurationOwner, _ changes: [ConfigurationChange]
     ) async throws(ClientError) {
-        var resource = IncrementalAlterConfigsRequest.AlterConfigsResource()
-        resource.resourceType = owner.type
-        resource.resourceName = owner.name
-        resource.configs = changes.map { change in
-            var config = IncrementalAlterConfigsRequest.AlterableConfig()
-            config.name = change.name
-            config.configOperation = change.value == nil ? 1 : 0
-            config.value = change.value
-            return config
-        }
-        var request = IncrementalAlterConfigsRequest()
-        request.resources = [resource]
-        _ = try await cluster.call(request, route(owner), isRepeatable: true) { response in
-            response.responses.lazy.compactMap {
-                ClientError.from($0.errorCode, "\(owner)", message: $0.errorMessage)
-            }.first
+        try await changeConfigurations([owner: changes]).only(owner)
+    }
+
+    /// Changes configurations, of each owner all or none. With `validateOnly` nothing is changed, but what would fail fails.
+    public func changeConfigurations(
+        _ changes: [ConfigurationOwner: [ConfigurationChange]], validateOnly: Bool = false
+    ) async throws(ClientError) -> Results<ConfigurationOwner, Void> {
+        let cluster = cluster
+        return try await batched(changes.keys, along: .controller) { open async throws(ClientError) in
+            var results: Results<ConfigurationOwner, Void> = [:]
+            for (route, owners) in Dictionary(grouping: open, by: Self.route) {
+                var request = IncrementalAlterConfigsRequest()
+                request.validateOnly = validateOnly
+                request.resources = owners.map { owner in
+                    var resource = IncrementalAlterConfigsRequest.AlterConfigsResource()
+                    resource.resourceType = owner.type
+                    resource.resourceName = owner.name
+                    resource.configs = changes[owner]!.map(\.wire)
+                    return resource
+                }
+                let response = try await cluster.connection(route).send(request)
+                for result in response.responses {
+                    guard
+                        let owner = owners.first(where: {
+                            $0.type == result.resourceType && $0.name == result.resourceName
+                        })
+                    else { continue }
+                    results[owner] = .of(
+                        ClientError.from(result.errorCode, "\(owner)", message: result.errorMessage), ())
+                }
+            }
+            return results
         }
     }
 
-    private func route(_ owner: ConfigurationOwner) -> Cluster.Route {
+    private static func route(_ owner: ConfigurationOwner) -> Cluster.Route {
         switch owner {
         case .broker(let id): .node(id)
         case .topic, .allBrokers: .controller
         }
+    }
+}
+
+extension ConfigurationEntry {
+    fileprivate init(_ config: DescribeConfigsResponse.DescribeConfigsResourceResult) {
+        name = config.name
+        value = config.isSensitive ? nil : config.value
+        source = Source(rawValue: config.configSource) ?? .unknown
+        isReadOnly = config.readOnly
+        isSensitive = config.isSensitive
+        documentation = config.documentation
+    }
+}
+
+extension ConfigurationChange {
+    fileprivate var wire: IncrementalAlterConfigsRequest.AlterableConfig {
+        var config = IncrementalAlterConfigsRequest.AlterableConfig()
+        config.name = name
+        switch operation {
+        case .set(let value): (config.configOperation, config.value) = (0, value)
+        case .reset: (config.configOperation, config.value) = (1, nil)
+        case .append(let value): (config.configOperation, config.value) = (2, value)
+        case .subtract(let value): (config.configOperation, config.value) = (3, value)
+        }
+        return config
     }
 }

@@ -1,48 +1,51 @@
 import KafkaProtocol
 
-package struct ListedGroup: Sendable, Equatable {
-    package let id: String
+/// A group in a list.
+public struct ListedGroup: Sendable, Hashable {
+    /// `group.id`.
+    public let id: String
     /// "Stable", "Empty", …; empty from brokers that are too old to say.
-    package let state: String
+    public let state: String
     /// "classic" or "consumer"; empty from brokers that are too old to say.
-    package let type: String
+    public let type: String
     /// "consumer" for consumers, other words for other uses of groups.
-    package let protocolType: String
+    public let protocolType: String
 }
 
-package struct DescribedGroup: Sendable, Equatable {
-    package struct Member: Sendable, Equatable {
-        package let id: String
-        package let instanceId: String?
-        package let clientId: String
-        package let host: String
-        package let partitions: [TopicPartition]
+/// A group and its members.
+public struct DescribedGroup: Sendable, Hashable {
+    /// One of those who share the partitions.
+    public struct Member: Sendable, Hashable {
+        /// Another in each life of the member.
+        public let id: String
+        /// `group.instance.id` of a static member.
+        public let instanceId: String?
+        /// `client.id`.
+        public let clientId: String
+        /// The address from which it connects.
+        public let host: String
+        /// What it was given.
+        public let partitions: [TopicPartition]
     }
 
-    package let id: String
-    package let state: String
+    /// `group.id`.
+    public let id: String
+    /// "Stable", "Empty", "PreparingRebalance", …
+    public let state: String
     /// "classic" or "consumer".
-    package let type: String
-    package let assignor: String
-    package let members: [Member]
+    public let type: String
+    /// Who divides the partitions, by Kafka's name.
+    public let assignor: String
+    /// By no particular order.
+    public let members: [Member]
 }
 
-package struct CommittedOffset: Sendable, Equatable {
-    package let offset: Int64
-    package let metadata: String
-
-    package init(offset: Int64, metadata: String = "") {
-        self.offset = offset
-        self.metadata = metadata
-    }
-}
-
-extension Administrator {
+extension Admin {
     /// The groups of all brokers, by id.
-    package func groups() async throws(ClientError) -> [ListedGroup] {
-        try await cluster.refreshMetadata(of: [])
+    public func groups() async throws(ClientError) -> [ListedGroup] {
+        let brokers = try await describeCluster().brokers.map(\.id)
         var groups: [String: ListedGroup] = [:]
-        for broker in await cluster.view.brokers.keys.sorted() {
+        for broker in brokers {
             let response = try await cluster.call(ListGroupsRequest(), .node(broker)) { response in
                 ClientError.from(response.errorCode, "groups of broker \(broker)")
             }
@@ -55,160 +58,119 @@ extension Administrator {
         return groups.values.sorted { $0.id < $1.id }
     }
 
-    /// A group and its members. Throws `refused` with GROUP_ID_NOT_FOUND when there is none.
-    package func describeGroup(_ id: String) async throws(ClientError) -> DescribedGroup {
-        let connection = try await cluster.retrying { () async throws(ClientError) in
-            try await self.cluster.connection(.coordinator(group: id))
-        }
-        if connection.version(of: ConsumerGroupDescribeRequest.self) != nil {
-            do throws(ClientError) {
-                return try await describeConsumerGroup(id)
-            } catch  where error.protocolCode == .groupIdNotFound || error.protocolCode == .unsupportedVersion {
-                // It is not one of the new protocol, so ask as for a classic group.
+    /// Groups and their members. One that is not there fails with GROUP_ID_NOT_FOUND.
+    public func describeGroups(_ ids: [String]) async throws(ClientError) -> Results<String, DescribedGroup> {
+        try await atCoordinators(ids) { connection, groups async throws(ClientError) in
+            var results: Results<String, DescribedGroup> = [:]
+            var classic = groups
+            if connection.version(of: ConsumerGroupDescribeRequest.self) != nil {
+                results = try await Self.describeConsumerGroups(groups, connection)
+                // Those that are not of the new protocol are asked for as classic ones.
+                classic = groups.filter {
+                    let code = results[$0]?.failure?.protocolCode
+                    return code == .groupIdNotFound || code == .unsupportedVersion
+                }
             }
+            if !classic.isEmpty {
+                results.merge(try await Self.describeClassicGroups(classic, connection)) { $1 }
+            }
+            return results
         }
-        return try await describeClassicGroup(id)
     }
 
-    private func describeConsumerGroup(_ id: String) async throws(ClientError) -> DescribedGroup {
+    /// One group and its members. Throws `refused` with GROUP_ID_NOT_FOUND when there is none.
+    public func describeGroup(_ id: String) async throws(ClientError) -> DescribedGroup {
+        try await describeGroups([id]).only(id)
+    }
+
+    private static func describeConsumerGroups(
+        _ ids: [String], _ connection: BrokerConnection
+    ) async throws(ClientError) -> Results<String, DescribedGroup> {
         var request = ConsumerGroupDescribeRequest()
-        request.groupIds = [id]
-        let response = try await cluster.call(request, .coordinator(group: id)) { response in
-            guard let group = response.groups.first else { return .missing(id) }
-            return ClientError.from(group.errorCode, "group '\(id)'", message: group.errorMessage)
+        request.groupIds = ids
+        var results: Results<String, DescribedGroup> = [:]
+        for group in try await connection.send(request).groups {
+            results[group.groupId] = .of(
+                ClientError.from(group.errorCode, "group '\(group.groupId)'", message: group.errorMessage),
+                DescribedGroup(
+                    id: group.groupId, state: group.groupState, type: "consumer", assignor: group.assignorName,
+                    members: group.members.map { member in
+                        DescribedGroup.Member(
+                            id: member.memberId, instanceId: member.instanceId, clientId: member.clientId,
+                            host: member.clientHost,
+                            partitions: member.assignment.topicPartitions.flatMap { topic in
+                                topic.partitions.map { TopicPartition(topic.topicName, $0) }
+                            }.sorted())
+                    }))
         }
-        let group = response.groups[0]
-        return DescribedGroup(
-            id: id, state: group.groupState, type: "consumer", assignor: group.assignorName,
-            members: group.members.map { member in
-                DescribedGroup.Member(
-                    id: member.memberId, instanceId: member.instanceId, clientId: member.clientId,
-                    host: member.clientHost,
-                    partitions: member.assignment.topicPartitions.flatMap { topic in
-                        topic.partitions.map { TopicPartition(topic.topicName, $0) }
-                    }.sorted())
-            })
+        return results
     }
 
-    private func describeClassicGroup(_ id: String) async throws(ClientError) -> DescribedGroup {
+    private static func describeClassicGroups(
+        _ ids: [String], _ connection: BrokerConnection
+    ) async throws(ClientError) -> Results<String, DescribedGroup> {
         var request = DescribeGroupsRequest()
-        request.groups = [id]
-        let response = try await cluster.call(request, .coordinator(group: id)) { response in
-            guard let group = response.groups.first else { return .missing(id) }
-            return ClientError.from(group.errorCode, "group '\(id)'")
-        }
-        let group = response.groups[0]
-        // Before version 6 a group that does not exist is a dead one.
-        if group.groupState == "Dead" { throw .refused(.groupIdNotFound, "group '\(id)'") }
-        return DescribedGroup(
-            id: id, state: group.groupState, type: "classic", assignor: group.protocolData,
-            members: try group.members.map { member throws(ClientError) in
+        request.groups = ids
+        var results: Results<String, DescribedGroup> = [:]
+        for group in try await connection.send(request).groups {
+            let subject = "group '\(group.groupId)'"
+            // Before version 6 a group that does not exist is a dead one.
+            if group.errorCode == 0, group.groupState == "Dead" {
+                results[group.groupId] = .failure(.refused(.groupIdNotFound, subject))
+                continue
+            }
+            let members = try group.members.map { member throws(ClientError) in
                 DescribedGroup.Member(
                     id: member.memberId, instanceId: member.groupInstanceId, clientId: member.clientId,
                     host: member.clientHost,
                     partitions: group.protocolType == "consumer"
                         ? try ConsumerProtocol.assignment(member.memberAssignment) : [])
-            })
+            }
+            results[group.groupId] = .of(
+                ClientError.from(group.errorCode, subject, message: group.errorMessage),
+                DescribedGroup(
+                    id: group.groupId, state: group.groupState, type: "classic", assignor: group.protocolData,
+                    members: members))
+        }
+        return results
     }
 
-    /// What a group has committed, by partition. Partitions without an offset are left out.
-    package func committedOffsets(
-        of group: String, partitions: [TopicPartition]? = nil
-    ) async throws(ClientError) -> [TopicPartition: CommittedOffset] {
-        let connection = try await cluster.retrying { () async throws(ClientError) in
-            try await self.cluster.connection(.coordinator(group: group))
-        }
-        let asked = partitions.map { Dictionary(grouping: $0, by: \.topic) }
-        var request = OffsetFetchRequest()
-        // From version 8 on several groups, from 10 on topics by id.
-        if (connection.version(of: OffsetFetchRequest.self) ?? 0) >= 8 {
-            var entry = OffsetFetchRequest.OffsetFetchRequestGroup()
-            entry.groupId = group
-            entry.topics = asked?.map { name, partitions in
-                var topic = OffsetFetchRequest.OffsetFetchRequestTopics()
-                topic.name = name
-                topic.partitionIndexes = partitions.map(\.partition)
-                return topic
+    /// Deletes groups and their offsets. One with members fails with NON_EMPTY_GROUP.
+    public func deleteGroups(_ ids: [String]) async throws(ClientError) -> Results<String, Void> {
+        try await atCoordinators(ids) { connection, groups async throws(ClientError) in
+            var request = DeleteGroupsRequest()
+            request.groupsNames = groups
+            var results: Results<String, Void> = [:]
+            for result in try await connection.send(request).results {
+                results[result.groupId] = .of(
+                    ClientError.from(result.errorCode, "group '\(result.groupId)'"), ())
             }
-            request.groups = [entry]
-        } else {
+            return results
+        }
+    }
+
+    /// Takes static members out of a classic group, by `group.instance.id`, before their session runs out (KIP-345).
+    public func removeMembers(
+        _ instanceIds: [String], from group: String
+    ) async throws(ClientError) -> Results<String, Void> {
+        let cluster = cluster
+        return try await batched(instanceIds, along: .coordinator(group: group)) { open async throws(ClientError) in
+            var request = LeaveGroupRequest()
             request.groupId = group
-            request.topics = asked?.map { name, partitions in
-                var topic = OffsetFetchRequest.OffsetFetchRequestTopic()
-                topic.name = name
-                topic.partitionIndexes = partitions.map(\.partition)
-                return topic
+            request.members = open.map { instance in
+                var member = LeaveGroupRequest.MemberIdentity()
+                member.groupInstanceId = instance
+                return member
             }
-        }
-        let response = try await cluster.call(
-            request, .coordinator(group: group), maximumVersion: 9
-        ) { response in
-            ClientError.from(response.groups.first?.errorCode ?? response.errorCode, "group '\(group)'")
-        }
-        var offsets: [TopicPartition: CommittedOffset] = [:]
-        if let answer = response.groups.first {
-            for topic in answer.topics {
-                for entry in topic.partitions where entry.errorCode == 0 && entry.committedOffset >= 0 {
-                    offsets[TopicPartition(topic.name, entry.partitionIndex)] = CommittedOffset(
-                        offset: entry.committedOffset, metadata: entry.metadata ?? "")
-                }
+            let response = try await cluster.connection(.coordinator(group: group)).send(request)
+            if let error = ClientError.from(response.errorCode, "group '\(group)'") { throw error }
+            var results: Results<String, Void> = [:]
+            for member in response.members {
+                guard let instance = member.groupInstanceId else { continue }
+                results[instance] = .of(
+                    ClientError.from(member.errorCode, "group '\(group)', member '\(instance)'"), ())
             }
+            return results
         }
-        for topic in response.topics {
-            for entry in topic.partitions where entry.errorCode == 0 && entry.committedOffset >= 0 {
-                offsets[TopicPartition(topic.name, entry.partitionIndex)] = CommittedOffset(
-                    offset: entry.committedOffset, metadata: entry.metadata ?? "")
-            }
-        }
-        return offsets
-    }
-
-    /// Sets offsets of a group without members, or as one of its members. Throws `refused`.
-    package func commitOffsets(
-        _ offsets: [TopicPartition: Int64], group: String, memberId: String = "", generation: Int32 = -1,
-        instanceId: String? = nil
-    ) async throws(ClientError) {
-        guard !offsets.isEmpty else { return }
-        var request = OffsetCommitRequest()
-        request.groupId = group
-        request.memberId = memberId
-        request.generationIdOrMemberEpoch = generation
-        request.groupInstanceId = instanceId
-        request.topics = Dictionary(grouping: offsets, by: \.key.topic).map { name, entries in
-            var topic = OffsetCommitRequest.OffsetCommitRequestTopic()
-            topic.name = name
-            topic.partitions = entries.map { partition, offset in
-                var entry = OffsetCommitRequest.OffsetCommitRequestPartition()
-                entry.partitionIndex = partition.partition
-                entry.committedOffset = offset
-                return entry
-            }
-            return topic
-        }
-        _ = try await cluster.call(request, .coordinator(group: group), maximumVersion: 9) { response in
-            for topic in response.topics {
-                for entry in topic.partitions {
-                    let subject = "group '\(group)', \(topic.name)-\(entry.partitionIndex)"
-                    if let error = ClientError.from(entry.errorCode, subject) { return error }
-                }
-            }
-            return nil
-        }
-    }
-
-    /// Deletes a group and its offsets. Throws `refused` when it has members.
-    package func deleteGroup(_ id: String) async throws(ClientError) {
-        var request = DeleteGroupsRequest()
-        request.groupsNames = [id]
-        _ = try await cluster.call(request, .coordinator(group: id), isRepeatable: false) { response in
-            guard let result = response.results.first else { return .missing(id) }
-            return ClientError.from(result.errorCode, "group '\(id)'")
-        }
-    }
-}
-
-extension ClientError {
-    fileprivate static func missing(_ group: String) -> ClientError {
-        ClientError(.malformedReply, "the broker's reply says nothing of group '\(group)'")
     }
 }

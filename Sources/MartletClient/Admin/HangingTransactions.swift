@@ -2,16 +2,17 @@ import KafkaProtocol
 
 /// A transaction that is open in a partition and that no coordinator will end: consumers at read_committed wait at it
 /// for ever.
-package struct HangingTransaction: Sendable, Equatable {
-    package let producer: PartitionProducer
+public struct HangingTransaction: Sendable, Equatable {
+    /// Who has it open, and where.
+    public let producer: PartitionProducer
     /// nil when no transactional id has this producer any more.
-    package let transactionalId: String?
+    public let transactionalId: String?
 }
 
-extension Administrator {
+extension Admin {
     /// Looks for hanging transactions in these partitions (KIP-664): open for longer than `age` milliseconds as of
     /// `now`, and unknown to the coordinator of the producer's transactional id.
-    package func hangingTransactions(
+    public func hangingTransactions(
         in partitions: some Collection<TopicPartition> & Sendable, olderThan age: Int64, now: Int64
     ) async throws(ClientError) -> [HangingTransaction] {
         let candidates = try await producers(of: partitions).filter {

@@ -1,40 +1,54 @@
 import KafkaProtocol
 
-package struct ListedTransaction: Sendable, Equatable {
-    package let transactionalId: String
-    package let producerId: Int64
+/// A transactional id that a coordinator knows.
+public struct ListedTransaction: Sendable, Equatable {
+    /// `transactional.id`.
+    public let transactionalId: String
+    /// Of its last producer.
+    public let producerId: Int64
     /// "Ongoing", "CompleteCommit", …
-    package let state: String
+    public let state: String
     /// The node that coordinates it.
-    package let coordinator: Int32
+    public let coordinator: Int32
 }
 
-package struct DescribedTransaction: Sendable, Equatable {
-    package let transactionalId: String
-    package let state: String
-    package let producerId: Int64
-    package let producerEpoch: Int16
-    package let timeoutMilliseconds: Int32
+/// What a coordinator knows of a transactional id.
+public struct DescribedTransaction: Sendable, Equatable {
+    /// `transactional.id`.
+    public let transactionalId: String
+    /// "Ongoing", "CompleteCommit", …
+    public let state: String
+    /// Of its last producer.
+    public let producerId: Int64
+    /// Grows when a producer is fenced.
+    public let producerEpoch: Int16
+    /// After this time the coordinator aborts by itself.
+    public let timeoutMilliseconds: Int32
     /// When the open transaction began, in milliseconds since the epoch; nil when none is open.
-    package let startTime: Int64?
-    package let partitions: [TopicPartition]
+    public let startTime: Int64?
+    /// Those that the open transaction has written to.
+    public let partitions: [TopicPartition]
 }
 
 /// What a partition's log knows of one producer.
-package struct PartitionProducer: Sendable, Equatable {
-    package let partition: TopicPartition
-    package let producerId: Int64
-    package let producerEpoch: Int32
-    package let lastSequence: Int32
+public struct PartitionProducer: Sendable, Equatable {
+    /// Whose log it is.
+    public let partition: TopicPartition
+    /// Who has written.
+    public let producerId: Int64
+    /// Of the producer.
+    public let producerEpoch: Int32
+    /// Of its last record.
+    public let lastSequence: Int32
     /// Of its last records, in milliseconds since the epoch.
-    package let lastTimestamp: Int64
+    public let lastTimestamp: Int64
     /// Of the coordinator that ended its last transaction; -1 when there was none.
-    package let coordinatorEpoch: Int32
+    public let coordinatorEpoch: Int32
     /// Where its open transaction begins; nil when none is open.
-    package let transactionStart: Int64?
+    public let transactionStart: Int64?
 }
 
-extension Administrator {
+extension Admin {
     private static let openStates = ["Ongoing", "PrepareCommit", "PrepareAbort"]
 
     /// The transactional ids that the cluster knows, by id.
@@ -43,7 +57,7 @@ extension Administrator {
     ///   - states: only those in one of these states; empty for all.
     ///   - producerIds: only those of these producers; empty for all.
     ///   - minimumDuration: only transactions that are open for longer, in milliseconds; nil for all.
-    package func transactions(
+    public func transactions(
         states: [String] = [], producerIds: [Int64] = [], minimumDuration: Int64? = nil
     ) async throws(ClientError) -> [ListedTransaction] {
         try await cluster.refreshMetadata(of: [])
@@ -72,7 +86,7 @@ extension Administrator {
     }
 
     /// Throws `refused` with TRANSACTIONAL_ID_NOT_FOUND when nobody has used the id.
-    package func describeTransaction(_ id: String) async throws(ClientError) -> DescribedTransaction {
+    public func describeTransaction(_ id: String) async throws(ClientError) -> DescribedTransaction {
         var request = DescribeTransactionsRequest()
         request.transactionalIds = [id]
         let response = try await cluster.call(request, .transactionCoordinator(id)) { response in
@@ -89,29 +103,11 @@ extension Administrator {
             })
     }
 
-    /// The producers that the leaders of these partitions remember.
-    package func producers(
+    /// The producers that the leaders of these partitions remember. Throws the first failure.
+    public func producers(
         of partitions: some Collection<TopicPartition> & Sendable
     ) async throws(ClientError) -> [PartitionProducer] {
-        try await cluster.retrying { () async throws(ClientError) in
-            do throws(ClientError) {
-                return try await self.producersOnce(of: partitions)
-            } catch {
-                if error.isRetriable { try await self.cluster.refreshLeaders(of: partitions.map(\.topic)) }
-                throw error
-            }
-        }
-    }
-
-    private func producersOnce(
-        of partitions: some Collection<TopicPartition> & Sendable
-    ) async throws(ClientError) -> [PartitionProducer] {
-        var byLeader: [Int32: [TopicPartition]] = [:]
-        for partition in partitions {
-            byLeader[try await cluster.leader(of: partition), default: []].append(partition)
-        }
-        var found: [PartitionProducer] = []
-        for (leader, partitions) in byLeader {
+        let results = try await atLeaders(partitions) { connection, partitions async throws(ClientError) in
             var request = DescribeProducersRequest()
             request.topics = Dictionary(grouping: partitions, by: \.topic).map { name, partitions in
                 var topic = DescribeProducersRequest.TopicRequest()
@@ -119,30 +115,46 @@ extension Administrator {
                 topic.partitionIndexes = partitions.map(\.partition)
                 return topic
             }
-            let response = try await cluster.connection(.node(leader)).send(request)
-            for topic in response.topics {
+            var results: Results<TopicPartition, [PartitionProducer]> = [:]
+            for topic in try await connection.send(request).topics {
                 for entry in topic.partitions {
                     let partition = TopicPartition(topic.name, entry.partitionIndex)
-                    if let error = ClientError.from(entry.errorCode, "\(partition)", message: entry.errorMessage) {
-                        throw error
-                    }
-                    found += entry.activeProducers.map { producer in
-                        PartitionProducer(
-                            partition: partition, producerId: producer.producerId,
-                            producerEpoch: producer.producerEpoch, lastSequence: producer.lastSequence,
-                            lastTimestamp: producer.lastTimestamp, coordinatorEpoch: producer.coordinatorEpoch,
-                            transactionStart: producer.currentTxnStartOffset < 0
-                                ? nil : producer.currentTxnStartOffset)
-                    }
+                    results[partition] = .of(
+                        ClientError.from(entry.errorCode, "\(partition)", message: entry.errorMessage),
+                        entry.activeProducers.map { PartitionProducer($0, in: partition) })
                 }
             }
+            return results
         }
+        var found: [PartitionProducer] = []
+        for result in results.values { found += try result.get() }
         return found.sorted { ($0.partition, $0.producerId) < ($1.partition, $1.producerId) }
+    }
+
+    /// Fences the producers of transactional ids: they cannot write any more, and what they have open is aborted
+    /// (KIP-360, `kafka-transactions.sh --fence`).
+    public func fenceProducers(_ transactionalIds: [String]) async throws(ClientError) -> Results<String, Void> {
+        var results: Results<String, Void> = [:]
+        for id in Set(transactionalIds) {
+            var request = InitProducerIdRequest()
+            request.transactionalId = id
+            // It is not going to have a transaction.
+            request.transactionTimeoutMs = 60_000
+            do throws(ClientError) {
+                _ = try await cluster.call(request, .transactionCoordinator(id)) { response in
+                    ClientError.from(response.errorCode, "transactional id '\(id)'")
+                }
+                results[id] = .success(())
+            } catch {
+                results[id] = .failure(error)
+            }
+        }
+        return results
     }
 
     /// Aborts what a producer has open in one partition, past its coordinator (KIP-664). For transactions that no
     /// coordinator will end any more: another one would find half of itself aborted.
-    package func abortTransaction(_ producer: PartitionProducer) async throws(ClientError) {
+    public func abortTransaction(_ producer: PartitionProducer) async throws(ClientError) {
         var marker = WriteTxnMarkersRequest.WritableTxnMarker()
         marker.producerId = producer.producerId
         marker.producerEpoch = Int16(clamping: producer.producerEpoch)
@@ -167,5 +179,17 @@ extension Administrator {
 extension ClientError {
     fileprivate static func missingTransaction(_ id: String) -> ClientError {
         ClientError(.malformedReply, "the broker's reply says nothing of transactional id '\(id)'")
+    }
+}
+
+extension PartitionProducer {
+    fileprivate init(_ state: DescribeProducersResponse.ProducerState, in partition: TopicPartition) {
+        self.partition = partition
+        producerId = state.producerId
+        producerEpoch = state.producerEpoch
+        lastSequence = state.lastSequence
+        lastTimestamp = state.lastTimestamp
+        coordinatorEpoch = state.coordinatorEpoch
+        transactionStart = state.currentTxnStartOffset < 0 ? nil : state.currentTxnStartOffset
     }
 }

@@ -210,6 +210,11 @@ package actor Cluster {
 
     // MARK: Coordinators
 
+    /// The broker that coordinates a group.
+    func coordinatorNode(ofGroup group: String) async throws(ClientError) -> Int32 {
+        try await coordinator(CoordinatorKey(.coordinator(group: group))!)
+    }
+
     private func coordinator(_ wanted: CoordinatorKey) async throws(ClientError) -> Int32 {
         if let known = coordinators[wanted] { return known }
         var request = FindCoordinatorRequest()

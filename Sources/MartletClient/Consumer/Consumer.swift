@@ -185,7 +185,7 @@ package actor Consumer {
         case .latest: position = .latest
         case .none: throw .refused(.offsetOutOfRange, "\(partition) at offset \(offset)")
         }
-        let found = try await Administrator(cluster: cluster).offsets(of: [partition], at: position)
+        let found = try await Admin(cluster: cluster).offsets(of: [partition], at: position)
         if let listed = found[partition], generation == self.generation { positions[partition] = listed.offset }
     }
 }

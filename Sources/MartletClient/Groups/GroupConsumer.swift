@@ -83,13 +83,13 @@ package actor GroupConsumer {
         await consumer.assign([:])
         assignment = try await member.join()
         mustJoin = false
-        committed = try await Administrator(cluster: cluster)
+        committed = try await Admin(cluster: cluster)
             .committedOffsets(of: member.groupId, partitions: assignment).mapValues(\.offset)
         consumed = committed
         let fresh = assignment.filter { committed[$0] == nil }
         if !fresh.isEmpty {
             let position: OffsetPosition = options.resetPolicy == .earliest ? .earliest : .latest
-            let found = try await Administrator(cluster: cluster).offsets(of: fresh, at: position)
+            let found = try await Admin(cluster: cluster).offsets(of: fresh, at: position)
             for (partition, listed) in found { consumed[partition] = listed.offset }
         }
         await consumer.assign(consumed)

@@ -138,7 +138,7 @@ package actor GroupMember {
     }
 
     package func commit(_ offsets: [TopicPartition: Int64]) async throws(ClientError) {
-        try await Administrator(cluster: cluster).commitOffsets(
+        try await Admin(cluster: cluster).commitOffsets(
             offsets, group: groupId, memberId: memberId, generation: generation)
     }
 

@@ -50,8 +50,8 @@ struct ClusterReport {
     var offline: [Partition] = []
 
     init(_ cluster: Cluster) async throws {
-        let administrator = Administrator(cluster: cluster)
-        let topics = try await administrator.topics()
+        let administrator = Admin(cluster: cluster)
+        let topics = try await administrator.topics(includingInternal: true)
         let view = await cluster.view
         clusterId = view.clusterId ?? ""
         var leads: [Int32: Int] = [:]
@@ -66,7 +66,7 @@ struct ClusterReport {
                     if !partition.inSyncReplicas.contains(replica) { outOfSync[replica, default: 0] += 1 }
                 }
                 let entry = Partition(
-                    name: "\(topic.name)-\(partition.index)", leader: partition.leader, replicas: partition.replicas,
+                    name: "\(topic.name)-\(partition.number)", leader: partition.leader, replicas: partition.replicas,
                     inSync: partition.inSyncReplicas)
                 if partition.leader == nil { offline.append(entry) }
                 if partition.inSyncReplicas.count < partition.replicas.count { underReplicated.append(entry) }

@@ -31,10 +31,10 @@ struct ConfigsAlter: AsyncParsableCommand {
 
     func run() async throws {
         try await connection.withCluster { cluster in
-            try await Administrator(cluster: cluster).changeConfigurations(
+            try await Admin(cluster: cluster).changeConfigurations(
                 of: target.owner,
-                set.map { ConfigurationChange(name: $0.name, value: $0.value) }
-                    + delete.map { ConfigurationChange(name: $0, value: nil) })
+                set.map { ConfigurationChange($0.name, .set($0.value)) }
+                    + delete.map { ConfigurationChange($0, .reset) })
         }
         if output.json {
             print(JSONValue.object([.init("name", .string(target.name)), .init("changed", .bool(true))]).text)

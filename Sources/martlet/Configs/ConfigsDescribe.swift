@@ -20,7 +20,7 @@ struct ConfigsDescribe: AsyncParsableCommand {
 
     func run() async throws {
         let entries = try await connection.withCluster { cluster in
-            try await Administrator(cluster: cluster).configurations(of: target.owner, withDocumentation: all)
+            try await Admin(cluster: cluster).configurations(of: target.owner, withDocumentation: all)
                 .filter { all || isSet($0) }
         }
         var columns: [TextTable.Column] = [.text("CONFIG"), .text("VALUE"), .text("FROM")]

@@ -126,7 +126,7 @@ struct ConsumeCommand: AsyncParsableCommand {
     // MARK: Without a group
 
     private func consume(_ cluster: Cluster) async throws {
-        let administrator = Administrator(cluster: cluster)
+        let administrator = Admin(cluster: cluster)
         let partitions = try await chosenPartitions(cluster)
         let ends = try await administrator.offsets(of: partitions, at: .latest).mapValues(\.offset)
         let starts = try await startOffsets(administrator, partitions, ends)
@@ -157,7 +157,7 @@ struct ConsumeCommand: AsyncParsableCommand {
     }
 
     private func startOffsets(
-        _ administrator: Administrator, _ partitions: [TopicPartition], _ ends: [TopicPartition: Int64]
+        _ administrator: Admin, _ partitions: [TopicPartition], _ ends: [TopicPartition: Int64]
     ) async throws -> [TopicPartition: Int64] {
         if fromBeginning {
             return try await administrator.offsets(of: partitions, at: .earliest).mapValues(\.offset)
@@ -197,7 +197,7 @@ struct ConsumeCommand: AsyncParsableCommand {
         let consumer = GroupConsumer(
             cluster: cluster, groupId: group, topics: [topic], options: options, consumerOptions: consumerOptions)
         do {
-            try await consumeAsMember(consumer, Administrator(cluster: cluster))
+            try await consumeAsMember(consumer, Admin(cluster: cluster))
         } catch {
             try await leave(consumer)
             throw error
@@ -210,7 +210,7 @@ struct ConsumeCommand: AsyncParsableCommand {
         try await Task.detached { try await consumer.close() }.value
     }
 
-    private func consumeAsMember(_ consumer: GroupConsumer, _ administrator: Administrator) async throws {
+    private func consumeAsMember(_ consumer: GroupConsumer, _ administrator: Admin) async throws {
         var session = ConsumeSession(printer: printer, limit: maxMessages)
         var ends: [TopicPartition: Int64] = [:]
         while true {

@@ -16,7 +16,7 @@ struct GroupProgress: Equatable {
     }
 
     /// All partitions that the group has committed in or that a member has.
-    static func read(_ group: DescribedGroup, _ administrator: Administrator) async throws -> [GroupProgress] {
+    static func read(_ group: DescribedGroup, _ administrator: Admin) async throws -> [GroupProgress] {
         let committed = try await administrator.committedOffsets(of: group.id)
         var members: [TopicPartition: String] = [:]
         for member in group.members {

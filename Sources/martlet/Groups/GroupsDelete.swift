@@ -19,16 +19,8 @@ struct GroupsDelete: AsyncParsableCommand {
 
     func run() async throws {
         let results = try await connection.withCluster { cluster in
-            var results: [(group: String, failure: ClientError?)] = []
-            for group in groups {
-                do {
-                    try await Administrator(cluster: cluster).deleteGroup(group)
-                    results.append((group, nil))
-                } catch let error as ClientError where error.code == .refused {
-                    results.append((group, error))
-                }
-            }
-            return results
+            let deleted = try await Admin(cluster: cluster).deleteGroups(groups)
+            return groups.map { (group: $0, failure: deleted[$0]?.failure) }
         }
         if output.json {
             print(

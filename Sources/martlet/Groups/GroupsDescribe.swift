@@ -19,7 +19,7 @@ struct GroupsDescribe: AsyncParsableCommand {
 
     func run() async throws {
         let (described, partitions) = try await connection.withCluster { cluster in
-            let administrator = Administrator(cluster: cluster)
+            let administrator = Admin(cluster: cluster)
             let described = try await administrator.describeGroup(group)
             return (described, try await GroupProgress.read(described, administrator))
         }

@@ -16,7 +16,7 @@ struct GroupsList: AsyncParsableCommand {
 
     func run() async throws {
         let groups = try await connection.withCluster { cluster in
-            try await Administrator(cluster: cluster).groups()
+            try await Admin(cluster: cluster).groups()
         }
         output.print(
             groups.map { group in

@@ -74,19 +74,21 @@ struct GroupsResetOffsets: AsyncParsableCommand {
     func run() async throws {
         let reset = try reset(now: Int64(Date().timeIntervalSince1970 * 1000))
         let changes = try await connection.withCluster { cluster in
-            let administrator = Administrator(cluster: cluster)
+            let administrator = Admin(cluster: cluster)
             try await checkThatNobodyReads(administrator)
             let changes = try await plan(reset, administrator)
             if execute {
-                let offsets = changes.map { ($0.partition, $0.new) }
-                try await administrator.commitOffsets(Dictionary(uniqueKeysWithValues: offsets), group: group)
+                let offsets = changes.map { ($0.partition, ConsumedOffset($0.new)) }
+                let results = try await administrator.alterOffsets(
+                    Dictionary(uniqueKeysWithValues: offsets), of: group)
+                for result in results.values { try result.get() }
             }
             return changes
         }
         report(changes)
     }
 
-    private func checkThatNobodyReads(_ administrator: Administrator) async throws {
+    private func checkThatNobodyReads(_ administrator: Admin) async throws {
         do {
             let described = try await administrator.describeGroup(group)
             guard described.members.isEmpty else {
@@ -99,7 +101,7 @@ struct GroupsResetOffsets: AsyncParsableCommand {
         }
     }
 
-    private func plan(_ reset: OffsetReset, _ administrator: Administrator) async throws -> [OffsetChange] {
+    private func plan(_ reset: OffsetReset, _ administrator: Admin) async throws -> [OffsetChange] {
         let committed = try await administrator.committedOffsets(of: group)
         var partitions: [TopicPartition] = []
         for selection in topic {

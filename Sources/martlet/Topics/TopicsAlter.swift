@@ -38,12 +38,12 @@ struct TopicsAlter: AsyncParsableCommand {
 
     func run() async throws {
         try await connection.withCluster { cluster in
-            let administrator = Administrator(cluster: cluster)
+            let administrator = Admin(cluster: cluster)
             let changes =
-                config.map { ConfigurationChange(name: $0.name, value: $0.value) }
-                + deleteConfig.map { ConfigurationChange(name: $0, value: nil) }
+                config.map { ConfigurationChange($0.name, .set($0.value)) }
+                + deleteConfig.map { ConfigurationChange($0, .reset) }
             if !changes.isEmpty { try await administrator.changeConfigurations(of: .topic(name), changes) }
-            if let partitions { try await administrator.createPartitions(name, count: partitions) }
+            if let partitions { try await administrator.createPartitions([name: partitions])[name]?.get() }
         }
         if output.json {
             print(JSONValue.object([.init("name", .string(name)), .init("changed", .bool(true))]).text)

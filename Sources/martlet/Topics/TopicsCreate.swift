@@ -44,9 +44,10 @@ struct TopicsCreate: AsyncParsableCommand {
     func run() async throws {
         try await connection.withCluster { cluster in
             do {
-                let topic = try await Administrator(cluster: cluster).createTopic(
-                    name, partitions: partitions, replicationFactor: replicationFactor,
-                    configuration: config.map { ($0.name, $0.value) })
+                let topic = try await Admin(cluster: cluster).createTopic(
+                    NewTopic(
+                        name, partitionCount: partitions, replicationFactor: replicationFactor,
+                        configuration: Dictionary(config.map { ($0.name, $0.value) }) { $1 }))
                 report(topic)
             } catch let error as ClientError where error.protocolCode == .topicAlreadyExists && ifNotExists {
                 if output.json {
@@ -58,11 +59,11 @@ struct TopicsCreate: AsyncParsableCommand {
         }
     }
 
-    private func report(_ topic: Administrator.CreatedTopic) {
+    private func report(_ topic: CreatedTopic) {
         if output.json {
             print(
                 JSONValue.object([
-                    .init("name", .string(name)), .init("created", .bool(true)), .init("id", .string("\(topic.id)")),
+                    .init("name", .string(name)), .init("created", .bool(true)), .init("id", .string(topic.id)),
                     .init("partitions", .optional(topic.partitionCount)),
                     .init("replicationFactor", .optional(topic.replicationFactor)),
                 ]).text)

@@ -18,9 +18,10 @@ struct TopicsDelete: AsyncParsableCommand {
     @OptionGroup var output: OutputOptions
 
     func run() async throws {
-        let results = try await connection.withCluster { cluster in
-            try await Administrator(cluster: cluster).deleteTopics(names)
+        let deleted = try await connection.withCluster { cluster in
+            try await Admin(cluster: cluster).deleteTopics(names)
         }
+        let results = names.map { (name: $0, failure: deleted[$0]?.failure) }
         if output.json {
             print(
                 JSONValue.array(

@@ -20,19 +20,18 @@ struct TopicsDescribe: AsyncParsableCommand {
 
     func run() async throws {
         let described = try await connection.withCluster { cluster in
-            let administrator = Administrator(cluster: cluster)
-            var topics: [ClusterView.Topic] = []
+            let administrator = Admin(cluster: cluster)
+            var topics: [TopicDescription] = []
             if names.isEmpty {
-                topics = try await administrator.topics().filter { !$0.isInternal }
+                topics = try await administrator.topics()
             } else {
-                for name in names { topics.append(try await cluster.topic(name, refresh: true)) }
+                let found = try await administrator.describeTopics(names)
+                topics = try names.map { try found[$0]!.get() }
             }
-            var described: [(topic: ClusterView.Topic, configurations: [ConfigurationEntry])] = []
-            for topic in topics {
-                let entries = try await administrator.configurations(of: .topic(topic.name))
-                described.append((topic, entries.filter { $0.source == .topic }))
+            let entries = try await administrator.configurations(of: topics.map { .topic($0.name) })
+            return try topics.map { topic in
+                (topic: topic, configurations: try entries[.topic(topic.name)]!.get().filter { $0.source == .topic })
             }
-            return described
         }
         if output.json {
             print(JSONValue.array(described.map { json($0.topic, $0.configurations) }).documentText)
@@ -43,9 +42,9 @@ struct TopicsDescribe: AsyncParsableCommand {
         }
     }
 
-    private func json(_ topic: ClusterView.Topic, _ configurations: [ConfigurationEntry]) -> JSONValue {
+    private func json(_ topic: TopicDescription, _ configurations: [ConfigurationEntry]) -> JSONValue {
         .object([
-            .init("name", .string(topic.name)), .init("id", .string("\(topic.id)")),
+            .init("name", .string(topic.name)), .init("id", .string(topic.id)),
             .init("internal", .bool(topic.isInternal)),
             .init("configs", .object(configurations.map { .init($0.name, .optional($0.value)) })),
             .init(
@@ -53,7 +52,7 @@ struct TopicsDescribe: AsyncParsableCommand {
                 .array(
                     topic.partitions.map { partition in
                         .object([
-                            .init("partition", .number(partition.index)),
+                            .init("partition", .number(partition.number)),
                             .init("leader", .optional(partition.leader)),
                             .init("leaderEpoch", .number(partition.leaderEpoch)),
                             .init("replicas", .array(partition.replicas.map { .number($0) })),
@@ -64,7 +63,7 @@ struct TopicsDescribe: AsyncParsableCommand {
         ])
     }
 
-    private func text(_ topic: ClusterView.Topic, _ configurations: [ConfigurationEntry]) -> String {
+    private func text(_ topic: TopicDescription, _ configurations: [ConfigurationEntry]) -> String {
         var text = "Topic: \(topic.name)\n"
         text += "Id: \(topic.id)\n"
         text += "Partitions: \(topic.partitions.count)\n"
@@ -75,7 +74,7 @@ struct TopicsDescribe: AsyncParsableCommand {
             [.number("PARTITION"), .number("LEADER"), .number("EPOCH"), .text("REPLICAS"), .text("ISR")],
             topic.partitions.map { partition in
                 [
-                    "\(partition.index)", partition.leader.map { "\($0)" } ?? "none", "\(partition.leaderEpoch)",
+                    "\(partition.number)", partition.leader.map { "\($0)" } ?? "none", "\(partition.leaderEpoch)",
                     list(partition.replicas), list(partition.inSyncReplicas),
                 ]
             })

@@ -20,12 +20,12 @@ struct TopicsList: AsyncParsableCommand {
 
     func run() async throws {
         let topics = try await connection.withCluster { cluster in
-            try await Administrator(cluster: cluster).topics().filter { `internal` || !$0.isInternal }
+            try await Admin(cluster: cluster).topics(includingInternal: `internal`)
         }
         output.print(
             topics.map { topic in
                 .object([
-                    .init("name", .string(topic.name)), .init("id", .string("\(topic.id)")),
+                    .init("name", .string(topic.name)), .init("id", .string(topic.id)),
                     .init("partitions", .number(topic.partitions.count)),
                     .init("replicationFactor", .number(topic.partitions.first?.replicas.count ?? 0)),
                     .init("internal", .bool(topic.isInternal)),

@@ -27,7 +27,7 @@ struct TransactionsAbort: AsyncParsableCommand {
     func run() async throws {
         let place = TopicPartition(topic, partition)
         let aborted = try await connection.withCluster { cluster in
-            let administrator = Administrator(cluster: cluster)
+            let administrator = Admin(cluster: cluster)
             let producers = try await administrator.producers(of: [place])
             guard let producer = producers.first(where: { $0.transactionStart == startOffset }) else {
                 let starts = producers.compactMap(\.transactionStart).sorted().map { "\($0)" }

@@ -17,7 +17,7 @@ struct TransactionsDescribe: AsyncParsableCommand {
 
     func run() async throws {
         let transaction = try await connection.withCluster { cluster in
-            try await Administrator(cluster: cluster).describeTransaction(transactionalId)
+            try await Admin(cluster: cluster).describeTransaction(transactionalId)
         }
         if output.json {
             print(json(transaction).text)

@@ -31,14 +31,16 @@ struct TransactionsFindHanging: AsyncParsableCommand {
 
     func run() async throws {
         let hanging = try await connection.withCluster { cluster in
-            let administrator = Administrator(cluster: cluster)
+            let administrator = Admin(cluster: cluster)
             let partitions: [TopicPartition]
             if let topic, let partition {
                 partitions = [TopicPartition(topic, partition)]
             } else {
-                let topics = try await administrator.topics().filter { topic == nil || $0.name == topic }
+                let topics = try await administrator.topics(includingInternal: true).filter {
+                    topic == nil || $0.name == topic
+                }
                 if let topic, topics.isEmpty { throw CommandFailure("there is no topic '\(topic)'") }
-                partitions = topics.flatMap { topic in topic.partitions.map { TopicPartition(topic.name, $0.index) } }
+                partitions = topics.flatMap { topic in topic.partitions.map { TopicPartition(topic.name, $0.number) } }
             }
             return try await administrator.hangingTransactions(
                 in: partitions, olderThan: maxTransactionTimeout.milliseconds,

@@ -25,7 +25,7 @@ struct TransactionsList: AsyncParsableCommand {
 
     func run() async throws {
         let transactions = try await connection.withCluster { cluster in
-            try await Administrator(cluster: cluster).transactions(
+            try await Admin(cluster: cluster).transactions(
                 states: state, producerIds: producerId, minimumDuration: longerThan?.milliseconds)
         }
         output.print(

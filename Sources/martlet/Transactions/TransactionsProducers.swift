@@ -20,7 +20,7 @@ struct TransactionsProducers: AsyncParsableCommand {
 
     func run() async throws {
         let producers = try await connection.withCluster { cluster in
-            try await Administrator(cluster: cluster).producers(of: [TopicPartition(topic, partition)])
+            try await Admin(cluster: cluster).producers(of: [TopicPartition(topic, partition)])
         }
         output.print(
             producers.map { ProducerRow($0).json }, table: ProducerRow.table(producers),

@@ -76,7 +76,7 @@ actor TestNode {
         options.readsCommittedOnly = committedOnly
         options.maximumWait = .milliseconds(50)
         let partitions = (0..<count).map { TopicPartition(topic, Int32($0)) }
-        let ends = try await Administrator(cluster: cluster).offsets(of: partitions, at: .latest)
+        let ends = try await Admin(cluster: cluster).offsets(of: partitions, at: .latest)
         let consumer = Consumer(cluster: cluster, options: options)
         await consumer.assign(Dictionary(uniqueKeysWithValues: partitions.map { ($0, 0) }))
         var values = [[String]](repeating: [], count: count)
@@ -97,14 +97,14 @@ actor TestNode {
 
     func createTopic(_ name: String, partitions: Int32, _ configuration: [(String, String)] = []) async throws {
         let cluster = Cluster(bootstrap: [address])
-        _ = try await Administrator(cluster: cluster)
+        _ = try await Admin(cluster: cluster)
             .createTopic(name, partitions: partitions, replicationFactor: 1, configuration: configuration)
         await cluster.close()
     }
 
     func committedOffsets(of group: String) async throws -> [TopicPartition: Int64] {
         let cluster = Cluster(bootstrap: [address])
-        let offsets = try await Administrator(cluster: cluster).committedOffsets(of: group)
+        let offsets = try await Admin(cluster: cluster).committedOffsets(of: group)
         await cluster.close()
         return offsets.mapValues(\.offset)
     }

@@ -17,12 +17,16 @@ extension Producer {
         do {
             result = try await body(Transaction(producer: self, number: number))
         } catch {
+            let reason = error
             do throws(ClientError) {
                 try await endTransaction(commit: false)
+            } catch  where error.isFatal && reason is ClientError {
+                // A broker that refuses a fenced producer's records may not know that it is fenced; the coordinator does.
+                throw error
             } catch {
                 // The reason that the caller has matters more; what is fatal the next call says again.
             }
-            throw error
+            throw reason
         }
         try await endTransaction(commit: true)
         return result
