@@ -30,10 +30,13 @@ package struct DescribedGroup: Sendable, Equatable {
 package struct CommittedOffset: Sendable, Equatable {
     package let offset: Int64
     package let metadata: String
+    /// The leader's epoch of the record before, when it was committed with the offset.
+    package let leaderEpoch: Int32?
 
-    package init(offset: Int64, metadata: String = "") {
+    package init(offset: Int64, metadata: String = "", leaderEpoch: Int32? = nil) {
         self.offset = offset
         self.metadata = metadata
+        self.leaderEpoch = leaderEpoch
     }
 }
 
@@ -150,22 +153,29 @@ extension Administrator {
             for topic in answer.topics {
                 for entry in topic.partitions where entry.errorCode == 0 && entry.committedOffset >= 0 {
                     offsets[TopicPartition(topic.name, entry.partitionIndex)] = CommittedOffset(
-                        offset: entry.committedOffset, metadata: entry.metadata ?? "")
+                        offset: entry.committedOffset, metadata: entry.metadata ?? "",
+                        leaderEpoch: entry.committedLeaderEpoch < 0 ? nil : entry.committedLeaderEpoch)
                 }
             }
         }
         for topic in response.topics {
             for entry in topic.partitions where entry.errorCode == 0 && entry.committedOffset >= 0 {
                 offsets[TopicPartition(topic.name, entry.partitionIndex)] = CommittedOffset(
-                    offset: entry.committedOffset, metadata: entry.metadata ?? "")
+                    offset: entry.committedOffset, metadata: entry.metadata ?? "",
+                    leaderEpoch: entry.committedLeaderEpoch < 0 ? nil : entry.committedLeaderEpoch)
             }
         }
         return offsets
     }
 
+    /// Sets offsets of a group without members. Throws `refused`.
+    package func commitOffsets(_ offsets: [TopicPartition: Int64], group: String) async throws(ClientError) {
+        try await commitOffsets(offsets.mapValues { ConsumedOffset($0) }, group: group)
+    }
+
     /// Sets offsets of a group without members, or as one of its members. Throws `refused`.
     package func commitOffsets(
-        _ offsets: [TopicPartition: Int64], group: String, memberId: String = "", generation: Int32 = -1,
+        _ offsets: [TopicPartition: ConsumedOffset], group: String, memberId: String = "", generation: Int32 = -1,
         instanceId: String? = nil
     ) async throws(ClientError) {
         guard !offsets.isEmpty else { return }
@@ -180,7 +190,9 @@ extension Administrator {
             topic.partitions = entries.map { partition, offset in
                 var entry = OffsetCommitRequest.OffsetCommitRequestPartition()
                 entry.partitionIndex = partition.partition
-                entry.committedOffset = offset
+                entry.committedOffset = offset.offset
+                entry.committedLeaderEpoch = offset.leaderEpoch ?? -1
+                entry.committedMetadata = offset.metadata ?? ""
                 return entry
             }
             return topic

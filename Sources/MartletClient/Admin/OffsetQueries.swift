@@ -25,13 +25,15 @@ package struct ListedOffset: Sendable, Equatable {
 }
 
 extension Administrator {
-    /// The offsets of a place in each partition, all at once from each leader.
+    /// The offsets of a place in each partition, all at once from each leader. `committedOnly`: the end is where the first
+    /// open transaction begins.
     package func offsets(
-        of partitions: some Collection<TopicPartition> & Sendable, at position: OffsetPosition
+        of partitions: some Collection<TopicPartition> & Sendable, at position: OffsetPosition,
+        committedOnly: Bool = false
     ) async throws(ClientError) -> [TopicPartition: ListedOffset] {
         try await cluster.retrying { () async throws(ClientError) in
             do throws(ClientError) {
-                return try await self.offsetsOnce(of: partitions, at: position)
+                return try await self.offsetsOnce(of: partitions, at: position, committedOnly: committedOnly)
             } catch {
                 if error.isRetriable { try await self.cluster.refreshLeaders(of: partitions.map(\.topic)) }
                 throw error
@@ -40,7 +42,7 @@ extension Administrator {
     }
 
     private func offsetsOnce(
-        of partitions: some Collection<TopicPartition> & Sendable, at position: OffsetPosition
+        of partitions: some Collection<TopicPartition> & Sendable, at position: OffsetPosition, committedOnly: Bool
     ) async throws(ClientError) -> [TopicPartition: ListedOffset] {
         var byLeader: [Int32: [TopicPartition]] = [:]
         for partition in partitions {
@@ -50,6 +52,7 @@ extension Administrator {
         for (leader, partitions) in byLeader {
             var request = ListOffsetsRequest()
             request.replicaId = -1
+            request.isolationLevel = committedOnly ? 1 : 0
             request.topics = Dictionary(grouping: partitions, by: \.topic).map { name, partitions in
                 var topic = ListOffsetsRequest.ListOffsetsTopic()
                 topic.name = name
