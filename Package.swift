@@ -150,7 +150,8 @@ let package = Package(
         .testTarget(
             name: "MartletClientTests",
             dependencies: [
-                "martlet", "MartletClient", "MartletServer", "Configuration", "KafkaProtocol", "RecordFormat",
+                "martlet", "MartletClient", "MartletServer", "MartletTesting", "Configuration", "KafkaProtocol",
+                "RecordFormat", "TestSupport",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),

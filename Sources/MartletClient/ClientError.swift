@@ -32,6 +32,9 @@ public struct ClientError: Error, Sendable, CustomStringConvertible {
         public static let fenced = Code(name: "fenced")
         /// The transaction cannot be committed; it was or must be aborted, after which a new one may succeed.
         public static let transactionAborted = Code(name: "transactionAborted")
+        /// Offsets were not committed: the group is dividing the partitions anew, or has given them to others. Those who
+        /// have them then consume again what was not committed.
+        public static let commitFailed = Code(name: "commitFailed")
         /// The call does not fit to the state of the client, such as a transaction inside another.
         public static let invalidState = Code(name: "invalidState")
 
