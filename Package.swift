@@ -151,7 +151,7 @@ let package = Package(
             name: "MartletClientTests",
             dependencies: [
                 "martlet", "MartletClient", "MartletServer", "MartletTesting", "Configuration", "KafkaProtocol",
-                "RecordFormat",
+                "RecordFormat", "TestSupport",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),

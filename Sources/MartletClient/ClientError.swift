@@ -36,6 +36,9 @@ public struct ClientError: Error, Sendable, CustomStringConvertible {
         public static let noOffset = Code(name: "noOffset")
         /// Records that were consumed are not in the log any more: another leader had not got them (KIP-320).
         public static let logTruncated = Code(name: "logTruncated")
+        /// Offsets were not committed: the group is dividing the partitions anew, or has given them to others. Those who
+        /// have them then consume again what was not committed.
+        public static let commitFailed = Code(name: "commitFailed")
         /// The call does not fit to the state of the client, such as a transaction inside another.
         public static let invalidState = Code(name: "invalidState")
 

@@ -37,7 +37,8 @@ package struct DescribeClusterRequest: ProtocolRequest {
         if version >= 2 {
             writer.write(self.includeFencedBrokers)
         } else {
-            writer.refuseUnlessDefault(self.includeFencedBrokers == false, "DescribeClusterRequest.IncludeFencedBrokers")
+            writer.refuseUnlessDefault(
+                self.includeFencedBrokers == false, "DescribeClusterRequest.IncludeFencedBrokers")
         }
         writer.noTaggedFields()
     }

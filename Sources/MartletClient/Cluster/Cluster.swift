@@ -21,6 +21,8 @@ package actor Cluster {
         case general
         case fetch
         case coordinator
+        /// Joins of groups, beside which heartbeats and commits go on.
+        case rebalance
     }
 
     private struct ConnectionKey: Hashable {
@@ -96,7 +98,8 @@ package actor Cluster {
             }
             return try await connection(to: address, for: purpose)
         case .coordinator, .transactionCoordinator:
-            return try await connection(.node(try await coordinator(CoordinatorKey(route)!)), for: .coordinator)
+            let node = try await coordinator(CoordinatorKey(route)!)
+            return try await connection(.node(node), for: purpose == .rebalance ? .rebalance : .coordinator)
         }
     }
 
