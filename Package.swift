@@ -160,7 +160,8 @@ let package = Package(
             name: "MartletClientTests",
             dependencies: [
                 "martlet", "MartletClient", "MartletServer", "MartletTesting", "Configuration", "KafkaProtocol",
-                "RecordFormat", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "RecordFormat", "TestSupport",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "NIOPosix", package: "swift-nio"),

@@ -36,6 +36,13 @@ public struct ClientError: Error, Sendable, CustomStringConvertible {
         public static let fenced = Code(name: "fenced")
         /// The transaction cannot be committed; it was or must be aborted, after which a new one may succeed.
         public static let transactionAborted = Code(name: "transactionAborted")
+        /// A partition has no position to consume from: nothing is committed and `auto.offset.reset` is none.
+        public static let noOffset = Code(name: "noOffset")
+        /// Records that were consumed are not in the log any more: another leader had not got them (KIP-320).
+        public static let logTruncated = Code(name: "logTruncated")
+        /// Offsets were not committed: the group is dividing the partitions anew, or has given them to others. Those who
+        /// have them then consume again what was not committed.
+        public static let commitFailed = Code(name: "commitFailed")
         /// The call does not fit to the state of the client, such as a transaction inside another.
         public static let invalidState = Code(name: "invalidState")
 
@@ -54,14 +61,19 @@ public struct ClientError: Error, Sendable, CustomStringConvertible {
     /// Whether the client that threw it cannot be used any more and must be closed.
     public let isFatal: Bool
 
+    /// Whether a connection failed because nobody knows the host's name.
+    let isUnresolved: Bool
+
     package init(
-        _ code: Code, _ message: String, nextStep: String? = nil, protocolCode: ErrorCode? = nil, isFatal: Bool = false
+        _ code: Code, _ message: String, nextStep: String? = nil, protocolCode: ErrorCode? = nil, isFatal: Bool = false,
+        isUnresolved: Bool = false
     ) {
         self.code = code
         self.message = message
         self.nextStep = nextStep
         self.protocolCode = protocolCode
         self.isFatal = isFatal
+        self.isUnresolved = isUnresolved
     }
 
     /// The number of Kafka's error, when the broker answered with one.
@@ -84,7 +96,9 @@ public struct ClientError: Error, Sendable, CustomStringConvertible {
 
     /// The same error of a client that cannot go on.
     func fatal() -> ClientError {
-        ClientError(code, message, nextStep: nextStep, protocolCode: protocolCode, isFatal: true)
+        ClientError(
+            code, message, nextStep: nextStep, protocolCode: protocolCode, isFatal: true,
+            isUnresolved: isUnresolved)
     }
 
     /// The broker's error about `subject` ("topic 'orders'"). The broker's own words stand before ours.

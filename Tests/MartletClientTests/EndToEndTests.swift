@@ -52,7 +52,7 @@ import Testing
             let partitions = (0..<3).map { TopicPartition("t", $0) }
             let ends = try await administrator.offsets(of: partitions, at: .latest)
             #expect(ends.values.map(\.offset).reduce(0, +) == 1000)
-            let consumer = Consumer(cluster: cluster)
+            let consumer = OldConsumer(cluster: cluster)
             await consumer.assign(Dictionary(uniqueKeysWithValues: partitions.map { ($0, 0) }))
             var seen: [String] = []
             while seen.count < 1000 { seen += try values(await consumer.poll()) }

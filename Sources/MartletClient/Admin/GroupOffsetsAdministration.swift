@@ -41,7 +41,7 @@ extension Admin {
                 offsets[TopicPartition(topic.name, entry.partitionIndex)] = ConsumedOffset(
                     entry.committedOffset,
                     leaderEpoch: entry.committedLeaderEpoch >= 0 ? entry.committedLeaderEpoch : nil,
-                    metadata: entry.metadata)
+                    metadata: entry.metadata.flatMap { $0.isEmpty ? nil : $0 })
             }
         }
         for topic in response.topics {
@@ -49,7 +49,7 @@ extension Admin {
                 offsets[TopicPartition(topic.name, entry.partitionIndex)] = ConsumedOffset(
                     entry.committedOffset,
                     leaderEpoch: entry.committedLeaderEpoch >= 0 ? entry.committedLeaderEpoch : nil,
-                    metadata: entry.metadata)
+                    metadata: entry.metadata.flatMap { $0.isEmpty ? nil : $0 })
             }
         }
         return offsets
@@ -123,9 +123,9 @@ extension Admin {
         }
     }
 
-    /// Commits as a member of the group.
+    /// Sets offsets of a group without members, or as one of its members. Throws the first failure.
     package func commitOffsets(
-        _ offsets: [TopicPartition: Int64], group: String, memberId: String, generation: Int32
+        _ offsets: [TopicPartition: ConsumedOffset], group: String, memberId: String = "", generation: Int32 = -1
     ) async throws(ClientError) {
         guard !offsets.isEmpty else { return }
         var request = OffsetCommitRequest()
@@ -138,7 +138,9 @@ extension Admin {
             topic.partitions = entries.map { partition, offset in
                 var entry = OffsetCommitRequest.OffsetCommitRequestPartition()
                 entry.partitionIndex = partition.partition
-                entry.committedOffset = offset
+                entry.committedOffset = offset.offset
+                entry.committedLeaderEpoch = offset.leaderEpoch ?? -1
+                entry.committedMetadata = offset.metadata ?? ""
                 return entry
             }
             return topic

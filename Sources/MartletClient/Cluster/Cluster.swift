@@ -21,6 +21,8 @@ package actor Cluster {
         case general
         case fetch
         case coordinator
+        /// Joins of groups, beside which heartbeats and commits go on.
+        case rebalance
     }
 
     private struct ConnectionKey: Hashable {
@@ -96,7 +98,8 @@ package actor Cluster {
             }
             return try await connection(to: address, for: purpose)
         case .coordinator, .transactionCoordinator:
-            return try await connection(.node(try await coordinator(CoordinatorKey(route)!)), for: .coordinator)
+            let node = try await coordinator(CoordinatorKey(route)!)
+            return try await connection(.node(node), for: purpose == .rebalance ? .rebalance : .coordinator)
         }
     }
 
@@ -108,7 +111,8 @@ package actor Cluster {
             do throws(ClientError) {
                 return try await connection(to: address, for: .general)
             } catch {
-                if firstFailure == nil { firstFailure = error }
+                // Of several addresses, one that may come to life says more than one that nobody knows.
+                if firstFailure?.isUnresolved ?? true { firstFailure = error }
             }
         }
         throw firstFailure ?? ClientError(.connectionFailed, "there is no broker to connect to")
@@ -157,9 +161,12 @@ package actor Cluster {
 
     // MARK: Metadata
 
-    /// Asks for topics, nil for all; an empty list asks for the brokers alone. Topics are not made by asking.
+    /// Asks for topics, nil for all; an empty list asks for the brokers alone. Topics are not made by asking, unless that is
+    /// wanted.
     @discardableResult
-    package func refreshMetadata(of topics: [String]?) async throws(ClientError) -> MetadataResponse {
+    package func refreshMetadata(
+        of topics: [String]?, allowsAutoTopicCreation: Bool = false
+    ) async throws(ClientError) -> MetadataResponse {
         var request = MetadataRequest()
         request.topics = topics.map { names in
             names.map { name in
@@ -168,7 +175,7 @@ package actor Cluster {
                 return topic
             }
         }
-        request.allowAutoTopicCreation = false
+        request.allowAutoTopicCreation = allowsAutoTopicCreation
         let response = try await anyConnection().send(request)
         view.merge(response)
         return response

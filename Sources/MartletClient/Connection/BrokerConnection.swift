@@ -49,7 +49,8 @@ package final class BrokerConnection: Sendable {
         } catch {
             throw ClientError(
                 .connectionFailed, "cannot connect to \(address) (\(ConnectFailure.reason(error)))",
-                nextStep: "start a broker there with 'martlet server' or name another with --bootstrap-server")
+                nextStep: "start a broker there with 'martlet server' or name another with --bootstrap-server",
+                isUnresolved: ConnectFailure.isUnresolved(error))
         }
         let unversioned = BrokerConnection(
             address: address, channel: channel, options: options, versions: ApiVersionTable())

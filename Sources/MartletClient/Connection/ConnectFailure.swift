@@ -13,6 +13,12 @@ enum ConnectFailure {
         return "\(error)"
     }
 
+    /// Whether the host's name is unknown.
+    static func isUnresolved(_ error: any Error) -> Bool {
+        guard let error = error as? NIOConnectionError else { return false }
+        return error.connectionErrors.isEmpty && (error.dnsAAAAError != nil || error.dnsAError != nil)
+    }
+
     private static func errorText(_ code: CInt) -> String {
         switch code {
         case ECONNREFUSED: "connection refused"

@@ -1,191 +1,207 @@
-import KafkaProtocol
+import Logging
+import NIOCore
+import Synchronization
 
-/// Fetches records of partitions that were assigned by hand, one request at a time to each leader and the next one
-/// under way while the caller works on the last.
-package actor Consumer {
-    private let cluster: Cluster
-    private let options: ConsumerOptions
-    private var positions: [TopicPartition: Int64] = [:]
-    /// Grows with each `assign`, so that replies to what was asked before are recognized.
-    private var generation = 0
-    private var fetching: Set<Int32> = []
-    private var arrived: [Result<[FetchedRecords], ClientError>] = []
-    private var waiter: CheckedContinuation<Void, Never>?
-    private var attempt = 0
-
-    package init(cluster: Cluster, options: ConsumerOptions = ConsumerOptions()) {
-        self.cluster = cluster
-        self.options = options
+/// Consumes records: as a member of a group (`subscribe`) or of partitions that the application names (`assign`). Fetches
+/// run ahead while the application works, up to `prefetchMemory` bytes.
+///
+/// One loop at a time goes over `batches` or `records`; everything else may be called from any task. What an application
+/// was given it is done with when it asks for the next: with `batches` and `nextBatches` the whole batches, with
+/// `records` the record. That, and no more, is what is committed by itself, so that after a crash records may come again
+/// but none is missing.
+///
+/// While a group divides its partitions anew, a partition is taken away only when the application asks for records, or has
+/// not asked for `maximumPollInterval`; after that time the consumer leaves the group, and joins again when it is asked.
+///
+/// When the task that asks for records is cancelled the sequences end; what was not handed out comes the next time.
+public final class Consumer: Sendable {
+    enum Source: Equatable {
+        case nothing
+        case assigned
+        case subscribed(TopicSubscription)
     }
 
-    /// Replaces what is fetched: partitions with the offset to begin at.
-    package func assign(_ positions: [TopicPartition: Int64]) {
-        generation += 1
-        self.positions = positions
-        arrived = []
+    let driver: ConsumerDriver
+    let configuration: ConsumerConfiguration
+    let ownsCluster: Bool
+    let preparation: BatchPreparation
+    /// nil without a group.
+    let link: ConsumerGroupLink?
+    let source = Mutex(Source.nothing)
+    /// Completes when the consumer is closed.
+    let closing = Mutex<Task<Void, Never>?>(nil)
+
+    /// Connects when there is something to consume. Throws `invalidArgument` when the configuration contradicts itself.
+    public convenience init(
+        configuration: ConsumerConfiguration, logger: Logger = Logger(label: "martlet.consumer")
+    ) throws(ClientError) {
+        if let fault = configuration.fault() { throw fault }
+        var options = ClientOptions()
+        options.clientId = configuration.clientId
+        options.security = try TransportSecurity(configuration.security)
+        options.connectTimeout = configuration.connectTimeout
+        options.requestTimeout = configuration.requestTimeout
+        options.operationTimeout = configuration.apiTimeout
+        options.backoff.initial = configuration.retryBackoff
+        options.backoff.maximum = configuration.maximumRetryBackoff
+        // A reply has one batch more than it may have at most.
+        options.maximumReplyBytes = max(options.maximumReplyBytes, 2 * configuration.fetchMaximumBytes)
+        try self.init(
+            cluster: Cluster(bootstrap: configuration.bootstrapServers, options: options), ownsCluster: true,
+            configuration: configuration, logger: logger)
     }
 
-    /// What came next: an empty array when nothing came within `maximumWait`. Throws `cancelled`, or an error that
-    /// does not pass by itself.
-    package func poll() async throws(ClientError) -> [FetchedRecords] {
-        try await startFetches()
-        if arrived.isEmpty {
-            if fetching.isEmpty {
-                try await pause(options.maximumWait)
-                return []
-            }
-            await nextArrival()
-        }
-        if Task.isCancelled { throw ClientError(.cancelled, "cancelled") }
-        guard !arrived.isEmpty else { return [] }
-        let records = try arrived.removeFirst().get()
-        try await startFetches()
-        return records
-    }
-
-    private func nextArrival() async {
-        await withTaskCancellationHandler {
-            await withCheckedContinuation { continuation in
-                if Task.isCancelled { return continuation.resume() }
-                waiter = continuation
-            }
-        } onCancel: {
-            Task { await self.wake() }
-        }
-    }
-
-    private func wake() {
-        waiter?.resume()
-        waiter = nil
-    }
-
-    private func pause(_ duration: Duration) async throws(ClientError) {
-        do {
-            try await Task.sleep(for: duration)
-        } catch {
-            throw ClientError(.cancelled, "cancelled")
-        }
-    }
-
-    // MARK: Fetches
-
-    private func startFetches() async throws(ClientError) {
-        guard arrived.count < options.maximumWaitingReplies else { return }
-        var view = await cluster.view
-        for partition in positions.keys.sorted() where view.leader(of: partition) == nil {
-            _ = try await cluster.leader(of: partition)
-            view = await cluster.view
-        }
-        var byLeader: [Int32: [TopicPartition: Int64]] = [:]
-        for (partition, offset) in positions {
-            guard let leader = view.leader(of: partition), !fetching.contains(leader) else { continue }
-            byLeader[leader, default: [:]][partition] = offset
-        }
-        for (leader, wanted) in byLeader {
-            fetching.insert(leader)
-            let generation = generation
-            Task { await self.fetch(wanted, from: leader, generation) }
-        }
-    }
-
-    private func fetch(_ wanted: [TopicPartition: Int64], from leader: Int32, _ generation: Int) async {
-        let result: Result<[FetchedRecords], ClientError>
-        do throws(ClientError) {
-            let connection = try await cluster.connection(.node(leader), for: .fetch)
-            // From version 13 on topics go by id.
-            let response = try await connection.send(
-                request(wanted), maximumVersion: 12, timeout: cluster.options.requestTimeout + options.maximumWait)
-            result = .success(try await take(response, wanted, generation))
-            attempt = 0
-        } catch {
-            result = await handle(error, of: wanted)
-        }
-        fetching.remove(leader)
-        if generation == self.generation { arrived.append(result) }
-        wake()
-    }
-
-    /// Errors that pass cost a pause and new metadata; the others go to the caller.
-    private func handle(
-        _ error: ClientError, of wanted: [TopicPartition: Int64]
-    ) async -> Result<[FetchedRecords], ClientError> {
-        guard error.isRetriable else { return .failure(error) }
-        attempt += 1
-        do throws(ClientError) {
-            try await pause(cluster.options.backoff.delay(after: attempt))
-            try await cluster.refreshLeaders(of: wanted.keys.map(\.topic))
-        } catch {
-            // A cluster that nobody can reach any more is the caller's to know after a while.
-            if !error.isRetriable || attempt > 20 { return .failure(error) }
-        }
-        return .success([])
-    }
-
-    private func request(_ wanted: [TopicPartition: Int64]) -> FetchRequest {
-        var request = FetchRequest()
-        request.maxWaitMs = Int32(clamping: options.maximumWait.milliseconds)
-        request.minBytes = 1
-        request.maxBytes = options.maximumBytes
-        request.isolationLevel = options.readsCommittedOnly ? 1 : 0
-        for (topic, partitions) in Dictionary(grouping: wanted, by: \.key.topic).sorted(by: { $0.key < $1.key }) {
-            var fetchTopic = FetchRequest.FetchTopic()
-            fetchTopic.topic = topic
-            // By chance, so that no partition is always last where the bytes do not suffice for all.
-            fetchTopic.partitions = partitions.shuffled().map { partition, offset in
-                var fetchPartition = FetchRequest.FetchPartition()
-                fetchPartition.partition = partition.partition
-                fetchPartition.fetchOffset = offset
-                fetchPartition.partitionMaxBytes = options.maximumPartitionBytes
-                return fetchPartition
-            }
-            request.topics.append(fetchTopic)
-        }
-        return request
-    }
-
-    private func take(
-        _ response: FetchResponse, _ wanted: [TopicPartition: Int64], _ generation: Int
-    ) async throws(ClientError) -> [FetchedRecords] {
-        if let error = ClientError.from(response.errorCode, "fetch") { throw error }
-        var fetched: [FetchedRecords] = []
-        var passing: ClientError?
-        for topic in response.responses {
-            for data in topic.partitions {
-                let partition = TopicPartition(topic.topic, data.partitionIndex)
-                guard let offset = wanted[partition], generation == self.generation else { continue }
-                let code = ErrorCode(rawValue: data.errorCode)
-                if code == .offsetOutOfRange {
-                    try await reset(partition, from: offset, generation)
-                } else if code != .none {
-                    let error = ClientError.refused(code, "\(partition)")
-                    guard error.isRetriable else { throw error }
-                    passing = error
-                } else if let bytes = data.records, !bytes.isEmpty {
-                    var records = try FetchedRecords(
-                        partition: partition, bytes: bytes, startOffset: offset, highWatermark: data.highWatermark)
-                    if options.readsCommittedOnly {
-                        records.abortedTransactions = AbortedTransactions(data.abortedTransactions ?? [])
-                    }
-                    positions[partition] = records.nextOffset
-                    fetched.append(records)
+    /// A consumer over connections that others use too.
+    package init(
+        cluster: Cluster, ownsCluster: Bool = false, configuration: ConsumerConfiguration,
+        logger: Logger = Logger(label: "martlet.consumer")
+    ) throws(ClientError) {
+        if let fault = configuration.fault() { throw fault }
+        self.configuration = configuration
+        self.ownsCluster = ownsCluster
+        preparation = BatchPreparation(
+            checksCRCs: configuration.checksCRCs, decompressedLimit: configuration.maximumDecompressedBatchSize)
+        let driver = ConsumerDriver(cluster: cluster, configuration: configuration, logger: logger)
+        self.driver = driver
+        link = configuration.groupId.map { ConsumerGroupLink(groupId: $0, driver: driver, logger: logger) }
+        if let link {
+            driver.shared.withLock { shared in
+                shared.committedOffsets = { [weak link] partitions throws(ClientError) in
+                    guard let link else { throw ClientError(.closed, "the consumer is closed") }
+                    let offsets = try await link.committed(partitions)
+                    link.commits.learn(offsets)
+                    return offsets
                 }
             }
+            link.start(self)
         }
-        // What came with it must not be fetched twice, so the error waits for the next round if there was something.
-        if let passing, fetched.isEmpty { throw passing }
-        return fetched
     }
 
-    private func reset(
-        _ partition: TopicPartition, from offset: Int64, _ generation: Int
-    ) async throws(ClientError) {
-        let position: OffsetPosition
-        switch options.resetPolicy {
-        case .earliest: position = .earliest
-        case .latest: position = .latest
-        case .none: throw .refused(.offsetOutOfRange, "\(partition) at offset \(offset)")
+    deinit {
+        // Whoever forgets to close it leaves its group late, but keeps no connection.
+        let (driver, link, ownsCluster) = (driver, link, ownsCluster)
+        guard closing.withLock({ $0 }) == nil else { return }
+        link?.stop()
+        driver.change { shared in
+            shared.application.isClosing = true
+            shared.core.end(ClientError(.closed, "the consumer was dropped before it was closed"))
         }
-        let found = try await Admin(cluster: cluster).offsets(of: [partition], at: position)
-        if let listed = found[partition], generation == self.generation { positions[partition] = listed.offset }
+        Task { await Consumer.end(driver, link, ownsCluster, ContinuousClock.now + .seconds(5)) }
+    }
+
+    var membership: GroupMembership? { link?.membership }
+
+    // MARK: What is consumed
+
+    /// Consumes these topics as a member of the group, in place of those before. Throws `invalidState` without a `groupId` or
+    /// with partitions assigned by hand.
+    public func subscribe(to topics: some Sequence<String>) throws(ClientError) {
+        let topics = Set(topics)
+        guard !topics.isEmpty, !topics.contains("") else {
+            throw ClientError(.invalidArgument, "name the topics to subscribe to")
+        }
+        try subscribe(.topics(topics))
+    }
+
+    /// Consumes every topic whose whole name matches the regular expression, also those that are made later.
+    public func subscribe(matching pattern: String) throws(ClientError) {
+        guard !pattern.isEmpty else { throw ClientError(.invalidArgument, "the pattern is empty") }
+        try subscribe(.pattern(pattern))
+    }
+
+    private func subscribe(_ subscription: TopicSubscription) throws(ClientError) {
+        try checkOpen()
+        guard let link else {
+            throw ClientError(.invalidState, "a subscription needs a group", nextStep: "set groupId (group.id)")
+        }
+        try source.withLock { (source) throws(ClientError) in
+            if source == .assigned {
+                throw ClientError(
+                    .invalidState, "partitions are assigned by hand", nextStep: "call unsubscribe() before")
+            }
+            source = .subscribed(subscription)
+        }
+        link.subscribe(subscription)
+    }
+
+    /// Consumes these partitions, in place of those before; those that stay keep their position. Throws `invalidState` with a
+    /// subscription.
+    public func assign(
+        _ partitions: some Sequence<TopicPartition>, from start: ConsumerPosition = .committed
+    ) throws(ClientError) {
+        try start.check()
+        try assign(Dictionary(partitions.map { ($0, start) }, uniquingKeysWith: { first, _ in first }), moves: false)
+    }
+
+    /// Consumes these partitions from the given positions, in place of those before.
+    public func assign(_ starts: [TopicPartition: ConsumerPosition]) throws(ClientError) {
+        for start in starts.values { try start.check() }
+        try assign(starts, moves: true)
+    }
+
+    private func assign(_ starts: [TopicPartition: ConsumerPosition], moves: Bool) throws(ClientError) {
+        try checkOpen()
+        if let wrong = starts.keys.first(where: { $0.topic.isEmpty || $0.partition < 0 }) {
+            throw ClientError(.invalidArgument, "'\(wrong)' is not a partition")
+        }
+        try source.withLock { (source) throws(ClientError) in
+            if case .subscribed = source {
+                throw ClientError(.invalidState, "topics are subscribed", nextStep: "call unsubscribe() before")
+            }
+            source = starts.isEmpty ? .nothing : .assigned
+        }
+        driver.change { shared in
+            shared.core.reportsUnknown = true
+            shared.core.remove(shared.core.assignment.filter { starts[$0] == nil })
+            for (partition, start) in starts.sorted(by: { $0.key < $1.key }) {
+                if let slot = shared.core.index[partition] {
+                    if moves { shared.core.seek(slot, start.start) }
+                } else {
+                    shared.core.add(partition, start.start)
+                }
+            }
+            shared.interruptCurrent()
+        }
+    }
+
+    /// Ends the subscription, by leaving the group, or the assignment by hand. What the application is done with is
+    /// committed before when that happens by itself.
+    public func unsubscribe() async throws(ClientError) {
+        try checkOpen()
+        let old = source.withLock { source in
+            defer { source = .nothing }
+            return source
+        }
+        if case .subscribed = old, let link {
+            let gate = driver.shared.withLock { shared in
+                shared.application.isUnsubscribing = true
+                return shared.application.takeGate()
+            }
+            for continuation in gate { continuation.resume() }
+            defer { driver.shared.withLock { $0.application.isUnsubscribing = false } }
+            try await link.leave()
+        } else {
+            if configuration.isAutoCommitEnabled, let link {
+                link.commits.commitInBackground(link.commits.news(in: driver.shared.withLock { $0.done }))
+            }
+            driver.change { shared in
+                shared.core.remove(shared.core.assignment)
+                shared.interruptCurrent()
+            }
+        }
+    }
+
+    /// The topics of the subscription; empty with a pattern or without a subscription.
+    public var subscription: Set<String> {
+        if case .subscribed(.topics(let topics)) = source.withLock({ $0 }) { topics } else { [] }
+    }
+
+    /// The partitions that are consumed now.
+    public var assignment: Set<TopicPartition> { driver.shared.withLock { Set($0.core.index.keys) } }
+
+    func checkOpen() throws(ClientError) {
+        if driver.shared.withLock({ $0.application.isClosing }) {
+            throw ClientError(.closed, "the consumer is closed")
+        }
     }
 }

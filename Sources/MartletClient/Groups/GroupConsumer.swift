@@ -4,7 +4,7 @@ import KafkaProtocol
 package actor GroupConsumer {
     private let cluster: Cluster
     private let member: GroupMember
-    private let consumer: Consumer
+    private let consumer: OldConsumer
     private let options: GroupOptions
     private var assignment: [TopicPartition] = []
     /// Offsets after the last records that the caller is done with.
@@ -24,7 +24,7 @@ package actor GroupConsumer {
         self.cluster = cluster
         self.options = options
         member = GroupMember(cluster: cluster, groupId: groupId, topics: topics, options: options)
-        consumer = Consumer(cluster: cluster, options: consumerOptions)
+        consumer = OldConsumer(cluster: cluster, options: consumerOptions)
     }
 
     /// The partitions that the group gave to this member.

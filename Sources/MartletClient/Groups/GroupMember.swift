@@ -139,7 +139,7 @@ package actor GroupMember {
 
     package func commit(_ offsets: [TopicPartition: Int64]) async throws(ClientError) {
         try await Admin(cluster: cluster).commitOffsets(
-            offsets, group: groupId, memberId: memberId, generation: generation)
+            offsets.mapValues { ConsumedOffset($0) }, group: groupId, memberId: memberId, generation: generation)
     }
 
     /// Leaves, so that the others get the partitions at once and not after the session's time-out.

@@ -132,7 +132,7 @@ struct ConsumeCommand: AsyncParsableCommand {
         let starts = try await startOffsets(administrator, partitions, ends)
         var remaining = exit ? ends.filter { starts[$0.key, default: 0] < $0.value } : ends
         if exit && remaining.isEmpty { return }
-        let consumer = Consumer(cluster: cluster, options: consumerOptions)
+        let consumer = OldConsumer(cluster: cluster, options: consumerOptions)
         await consumer.assign(exit ? starts.filter { remaining[$0.key] != nil } : starts)
         var session = ConsumeSession(printer: printer, limit: maxMessages)
         while true {

@@ -77,7 +77,7 @@ actor TestNode {
         options.maximumWait = .milliseconds(50)
         let partitions = (0..<count).map { TopicPartition(topic, Int32($0)) }
         let ends = try await Admin(cluster: cluster).offsets(of: partitions, at: .latest)
-        let consumer = Consumer(cluster: cluster, options: options)
+        let consumer = OldConsumer(cluster: cluster, options: options)
         await consumer.assign(Dictionary(uniqueKeysWithValues: partitions.map { ($0, 0) }))
         var values = [[String]](repeating: [], count: count)
         var next = [Int64](repeating: 0, count: count)

@@ -1,26 +1,6 @@
 /// Divides each topic's partitions into ranges, one for each reader, as Kafka's range assignor does.
 package enum RangeAssignor {
-    package struct Member: Sendable, Equatable {
-        package var id: String
-        package var instanceId: String?
-        package var topics: [String]
-
-        package init(id: String, instanceId: String? = nil, topics: [String]) {
-            self.id = id
-            self.instanceId = instanceId
-            self.topics = topics
-        }
-
-        /// Static members first, by their instance id, so that a restart changes nothing.
-        fileprivate func precedes(_ other: Member) -> Bool {
-            switch (instanceId, other.instanceId) {
-            case (let a?, let b?): a < b
-            case (_?, nil): true
-            case (nil, _?): false
-            case (nil, nil): id < other.id
-            }
-        }
-    }
+    package typealias Member = AssignableMember
 
     /// Topics without an entry in `partitionCounts` do not exist and are left out.
     package static func assign(

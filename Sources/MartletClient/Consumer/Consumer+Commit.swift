@@ -1,0 +1,61 @@
+extension Consumer {
+    /// Commits all that was handed out, the batch or record at hand included, and waits for it. Throws `commitFailed` when
+    /// the group is dividing its partitions anew or has given them to others.
+    public func commit() async throws(ClientError) {
+        try await group().commits.commit(positions)
+    }
+
+    /// Commits these offsets and waits for it; see `commit()`.
+    public func commit(_ offsets: [TopicPartition: ConsumedOffset]) async throws(ClientError) {
+        try checkOffsets(offsets)
+        try await group().commits.commit(offsets)
+    }
+
+    /// Commits all that was handed out without waiting. Commits take effect in the order of the calls; an error goes to the
+    /// log and to `lastCommitError`.
+    public func commitInBackground() throws(ClientError) {
+        try group().commits.commitInBackground(positions)
+    }
+
+    /// Commits these offsets without waiting.
+    public func commitInBackground(_ offsets: [TopicPartition: ConsumedOffset]) throws(ClientError) {
+        try checkOffsets(offsets)
+        try group().commits.commitInBackground(offsets)
+    }
+
+    /// Why the last commit of any kind failed; nil when it did not.
+    public var lastCommitError: ClientError? { link?.commits.lastError }
+
+    /// What the group has committed; partitions without an offset are left out. Waits for transactions that are about to
+    /// commit some (KIP-447).
+    public func committed(
+        _ partitions: [TopicPartition]
+    ) async throws(ClientError) -> [TopicPartition: ConsumedOffset] {
+        try await group().committed(partitions)
+    }
+
+    /// Who this consumer is in its group, for `Transaction.sendOffsets`. Ask anew for each transaction. Throws
+    /// `invalidState` without a group.
+    public var groupMetadata: ConsumerGroupMetadata {
+        get throws(ClientError) { try group().metadata }
+    }
+
+    /// Has the group divide its partitions anew, for example after what a listener decides by has changed.
+    public func enforceRebalance() throws(ClientError) {
+        try group().membership?.enforceRebalance()
+    }
+
+    private func group() throws(ClientError) -> ConsumerGroupLink {
+        try checkOpen()
+        guard let link else {
+            throw ClientError(.invalidState, "this consumer has no group", nextStep: "set groupId (group.id)")
+        }
+        return link
+    }
+
+    private func checkOffsets(_ offsets: [TopicPartition: ConsumedOffset]) throws(ClientError) {
+        if let wrong = offsets.first(where: { $0.value.offset < 0 }) {
+            throw ClientError(.invalidArgument, "\(wrong.key): \(wrong.value.offset) is not an offset")
+        }
+    }
+}

@@ -1,0 +1,203 @@
+import KafkaProtocol
+
+extension GroupMembership {
+    /// Commits as the member that it is now. Throws `commitFailed` when the member is none any more or the group is dividing
+    /// its partitions anew, `timedOut` and the like when the coordinator cannot be reached within
+    /// `default.api.timeout.ms`, and `refused`.
+    package func commit(_ offsets: [TopicPartition: ConsumedOffset]) async throws(ClientError) {
+        guard !offsets.isEmpty else { return }
+        try await retrying { identity throws(ClientError) in
+            guard identity.epoch >= 0 else {
+                throw ClientError(.commitFailed, "\(subject): not committed, because this consumer is no member now")
+            }
+            let response = try await send(commitRequest(offsets, identity))
+            let errors = response.topics.lazy.flatMap { topic in
+                topic.partitions.map { (TopicPartition(topic.name, $0.partitionIndex), $0.errorCode) }
+            }.filter { $0.1 != 0 }
+            guard let (partition, number) = errors.first else { return }
+            throw commitError(ErrorCode(rawValue: number), partition, identity)
+        }
+    }
+
+    /// What the group has committed; partitions without an offset are left out. Waits for the end of transactions that
+    /// commit offsets (KIP-447).
+    package func committed(
+        _ partitions: [TopicPartition]
+    ) async throws(ClientError) -> [TopicPartition: ConsumedOffset] {
+        guard !partitions.isEmpty else { return [:] }
+        return try await retrying { identity throws(ClientError) in
+            let connection = try await cluster.connection(route)
+            let version = connection.version(of: OffsetFetchRequest.self) ?? 0
+            let response = try await connection.send(
+                fetchRequest(partitions, identity, version: version), maximumVersion: 9)
+            return try offsets(in: response)
+        }
+    }
+
+    private var subject: String { "group '\(configuration.groupId)'" }
+
+    // MARK: Commit
+
+    private func commitRequest(
+        _ offsets: [TopicPartition: ConsumedOffset], _ identity: MemberIdentity
+    ) -> OffsetCommitRequest {
+        var request = OffsetCommitRequest()
+        request.groupId = configuration.groupId
+        request.memberId = identity.memberId
+        request.generationIdOrMemberEpoch = identity.epoch
+        request.groupInstanceId = configuration.groupInstanceId
+        request.topics = Dictionary(grouping: offsets, by: \.key.topic).map { name, entries in
+            var topic = OffsetCommitRequest.OffsetCommitRequestTopic()
+            topic.name = name
+            topic.partitions = entries.map { partition, offset in
+                var entry = OffsetCommitRequest.OffsetCommitRequestPartition()
+                entry.partitionIndex = partition.partition
+                entry.committedOffset = offset.offset
+                entry.committedLeaderEpoch = offset.leaderEpoch ?? -1
+                entry.committedMetadata = offset.metadata ?? ""
+                return entry
+            }
+            return topic
+        }
+        return request
+    }
+
+    /// Can be cut off by `leave`.
+    private func send(_ request: OffsetCommitRequest) async throws(ClientError) -> OffsetCommitResponse {
+        let (number, task) = state.withLock { state in
+            state.lastCommit += 1
+            let task = Task { () async -> Result<OffsetCommitResponse, ClientError> in
+                do throws(ClientError) {
+                    return .success(try await self.cluster.connection(self.route).send(request, maximumVersion: 9))
+                } catch {
+                    return .failure(error)
+                }
+            }
+            state.commits[state.lastCommit] = task
+            return (state.lastCommit, task)
+        }
+        let result = await withTaskCancellationHandler {
+            await task.value
+        } onCancel: {
+            task.cancel()
+        }
+        state.withLock { $0.commits[number] = nil }
+        return try result.get()
+    }
+
+    private func commitError(
+        _ code: ErrorCode, _ partition: TopicPartition, _ identity: MemberIdentity
+    ) -> ClientError {
+        switch code {
+        case .rebalanceInProgress, .illegalGeneration, .unknownMemberId, .fencedMemberEpoch:
+            handle(.commitRefused(code, identity))
+            return ClientError(
+                .commitFailed, "\(subject): not committed, because the partitions are being or have been divided anew",
+                protocolCode: code)
+        case .fencedInstanceId:
+            handle(.commitRefused(code, identity))
+            return ClientError.refused(code, subject).fatal()
+        case .unknownTopicOrPartition:
+            // Retriable for others, but a consumer has read the partition: it was deleted.
+            return ClientError(.invalidArgument, "\(partition) is not there any more", protocolCode: code)
+        default: return .refused(code, "\(subject), \(partition)")
+        }
+    }
+
+    // MARK: Fetch
+
+    private func fetchRequest(
+        _ partitions: [TopicPartition], _ identity: MemberIdentity, version: Int16
+    ) -> OffsetFetchRequest {
+        var request = OffsetFetchRequest()
+        let topics = ConsumerProtocol.grouped(partitions)
+        request.requireStable = version >= 7
+        guard version >= 8 else {
+            request.groupId = configuration.groupId
+            request.topics = topics.map { name, indexes in
+                var topic = OffsetFetchRequest.OffsetFetchRequestTopic()
+                topic.name = name
+                topic.partitionIndexes = indexes
+                return topic
+            }
+            return request
+        }
+        var group = OffsetFetchRequest.OffsetFetchRequestGroup()
+        group.groupId = configuration.groupId
+        if version >= 9, configuration.groupProtocol == .consumer, identity.epoch >= 0 {
+            group.memberId = identity.memberId
+            group.memberEpoch = identity.epoch
+        }
+        group.topics = topics.map { name, indexes in
+            var topic = OffsetFetchRequest.OffsetFetchRequestTopics()
+            topic.name = name
+            topic.partitionIndexes = indexes
+            return topic
+        }
+        request.groups = [group]
+        return request
+    }
+
+    private func offsets(
+        in response: OffsetFetchResponse
+    ) throws(ClientError) -> [TopicPartition: ConsumedOffset] {
+        let group = response.groups.first
+        if let error = ClientError.from(group?.errorCode ?? response.errorCode, subject) { throw error }
+        var offsets: [TopicPartition: ConsumedOffset] = [:]
+        func add(
+            _ topic: String, _ partition: Int32, _ code: Int16, _ offset: Int64, _ epoch: Int32, _ metadata: String?
+        ) throws(ClientError) {
+            if let error = ClientError.from(code, "\(subject), \(topic)-\(partition)") { throw error }
+            guard offset >= 0 else { return }
+            offsets[TopicPartition(topic, partition)] = ConsumedOffset(
+                offset, leaderEpoch: epoch >= 0 ? epoch : nil, metadata: metadata)
+        }
+        for topic in group?.topics ?? [] {
+            for entry in topic.partitions {
+                try add(
+                    topic.name, entry.partitionIndex, entry.errorCode, entry.committedOffset,
+                    entry.committedLeaderEpoch, entry.metadata)
+            }
+        }
+        for topic in response.topics {
+            for entry in topic.partitions {
+                try add(
+                    topic.name, entry.partitionIndex, entry.errorCode, entry.committedOffset,
+                    entry.committedLeaderEpoch, entry.metadata)
+            }
+        }
+        return offsets
+    }
+
+    // MARK: Retries
+
+    /// Tries with who the member is at the time, while that can help.
+    private func retrying<Value>(
+        _ operation: (MemberIdentity) async throws(ClientError) -> Value
+    ) async throws(ClientError) -> Value {
+        let end = ContinuousClock.now + cluster.options.operationTimeout
+        var attempt = 1
+        while true {
+            do throws(ClientError) {
+                return try await operation(identity)
+            } catch {
+                let error: ClientError = error
+                // The heartbeat's reply with the next epoch is on its way.
+                let isStale = error.protocolCode == .staleMemberEpoch
+                guard isStale || (error.isRetriable && error.protocolCode != .unknownTopicOrPartition) else {
+                    throw error
+                }
+                let pause = cluster.options.backoff.delay(after: attempt)
+                let limit = state.withLock { $0.leaveDeadline }.map { min($0, end) } ?? end
+                guard ContinuousClock.now + pause < limit else { throw error }
+                await cluster.forget(route, after: error)
+                do {
+                    try await Task.sleep(for: pause)
+                } catch {
+                    throw ClientError(.cancelled, "cancelled")
+                }
+                attempt += 1
+            }
+        }
+    }
+}
