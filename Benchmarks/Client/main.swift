@@ -10,6 +10,8 @@ import MartletClient
 //
 //   ClientBenchmarks throughput SERVERS TOPIC RECORDS
 //   ClientBenchmarks latency SERVERS TOPIC RECORDS
+//   ClientBenchmarks consume SERVERS TOPIC RECORDS       reads what is in the topic, in batches
+//   ClientBenchmarks end-to-end SERVERS TOPIC RECORDS    one record at a time, from produce to the consumer
 
 #if canImport(Glibc)
     let processUsage = __rusage_who_t(RUSAGE_SELF.rawValue)
@@ -34,13 +36,24 @@ func fixed(_ value: Double, _ digits: Int) -> String {
 }
 
 let arguments = CommandLine.arguments
-guard arguments.count == 5, let count = Int(arguments[4]), ["throughput", "latency"].contains(arguments[1]) else {
-    fatalError("usage: ClientBenchmarks throughput|latency SERVERS TOPIC RECORDS")
+guard arguments.count == 5, let count = Int(arguments[4]),
+    ["throughput", "latency", "consume", "end-to-end"].contains(arguments[1])
+else {
+    fatalError("usage: ClientBenchmarks throughput|latency|consume|end-to-end SERVERS TOPIC RECORDS")
 }
 let isLatency = arguments[1] == "latency"
+let servers = try BrokerAddress.list(arguments[2])
 let topic = arguments[3]
-var configuration = ProducerConfiguration(bootstrapServers: try BrokerAddress.list(arguments[2]))
-configuration.linger = isLatency ? .zero : .milliseconds(5)
+var configuration = ProducerConfiguration(bootstrapServers: servers)
+configuration.linger = arguments[1] == "throughput" ? .milliseconds(5) : .zero
+let consumerConfiguration = ConsumerConfiguration(bootstrapServers: servers)
+let partitions = (0..<4).map { TopicPartition(topic, $0) }
+
+func percentiles(_ latencies: [Double]) -> String {
+    let sorted = latencies.sorted()
+    return " median_us=\(fixed(sorted[sorted.count / 2] * 1e6, 1))"
+        + " p99_us=\(fixed(sorted[sorted.count * 99 / 100] * 1e6, 1))"
+}
 
 /// Not on the main actor, as a server's code would not be.
 @concurrent
@@ -82,12 +95,72 @@ func run(_ configuration: ProducerConfiguration) async throws {
     var line = "martlet \(arguments[1]) records=\(count) wall_s=\(fixed(wall, 3)) cpu_s=\(fixed(used, 3))"
     line += " cpu_ns_per_record=\(fixed(used / Double(count) * 1e9, 0))"
     if isLatency {
-        latencies.sort()
-        line += " median_us=\(fixed(latencies[count / 2] * 1e6, 1))"
-        line += " p99_us=\(fixed(latencies[count * 99 / 100] * 1e6, 1))"
+        line += percentiles(latencies)
     }
     print(line)
     await producer.close()
 }
 
-try await run(configuration)
+@concurrent
+func consume() async throws {
+    let consumer = try Consumer(configuration: consumerConfiguration)
+    try consumer.assign(Dictionary(uniqueKeysWithValues: partitions.map { ($0, .beginning) }))
+    var read = 0
+    var bytes = 0
+    // The first records wait for the connection; they are not measured.
+    var start: (time: ContinuousClock.Instant, cpu: Double, read: Int)?
+    for try await batch in consumer.batches {
+        for record in batch {
+            bytes += record.value?.count ?? 0
+            read += 1
+        }
+        if start == nil { start = (.now, cpuSeconds(), read) }
+        if read >= count { break }
+    }
+    let wall = (ContinuousClock.now - start!.time).seconds
+    let used = cpuSeconds() - start!.cpu
+    var line = "martlet consume records=\(read) bytes=\(bytes) wall_s=\(fixed(wall, 3)) cpu_s=\(fixed(used, 3))"
+    line += " cpu_ns_per_record=\(fixed(used / Double(read - start!.read) * 1e9, 0))"
+    print(line)
+    await consumer.close()
+}
+
+@concurrent
+func endToEnd(_ configuration: ProducerConfiguration) async throws {
+    let consumer = try Consumer(configuration: consumerConfiguration)
+    try consumer.assign(Dictionary(uniqueKeysWithValues: partitions.map { ($0, .end) }))
+    let producer = try Producer(configuration: configuration)
+    let value = [UInt8](repeating: 0x78, count: 100)
+    let clock = ContinuousClock()
+    var latencies: [Double] = []
+    // Where the consumer has not begun yet, the record is not seen.
+    var warm = 0
+    var start = (time: clock.now, cpu: cpuSeconds())
+    while latencies.count < count {
+        let sent = clock.now
+        try producer.enqueue(
+            topic: topic, partition: Int32((warm + latencies.count) & 3), value: value.span.bytes)
+        let batches = try await consumer.nextBatches(timeout: warm < 100 ? .milliseconds(100) : .seconds(10))
+        let latency = (clock.now - sent).seconds
+        if warm < 100 {
+            warm += 1
+            if warm == 100 { start = (clock.now, cpuSeconds()) }
+        } else {
+            guard !batches.isEmpty else { fatalError("a record did not come") }
+            latencies.append(latency)
+        }
+    }
+    let wall = (clock.now - start.time).seconds
+    let used = cpuSeconds() - start.cpu
+    var line = "martlet end-to-end records=\(count) wall_s=\(fixed(wall, 3)) cpu_s=\(fixed(used, 3))"
+    line += " cpu_ns_per_record=\(fixed(used / Double(count) * 1e9, 0))\(percentiles(latencies))"
+    print(line)
+    await producer.close()
+    await consumer.close()
+}
+
+switch arguments[1] {
+case "consume": try await consume()
+case "end-to-end": try await endToEnd(configuration)
+default: try await run(configuration)
+}

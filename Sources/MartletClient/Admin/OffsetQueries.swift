@@ -70,7 +70,8 @@ extension Admin {
 
     /// The same place in each partition. Throws the first failure.
     public func offsets(
-        of partitions: some Collection<TopicPartition> & Sendable, at position: OffsetPosition, committedOnly: Bool = false
+        of partitions: some Collection<TopicPartition> & Sendable, at position: OffsetPosition,
+        committedOnly: Bool = false
     ) async throws(ClientError) -> [TopicPartition: ListedOffset] {
         let results = try await offsets(
             at: Dictionary(partitions.map { ($0, position) }) { $1 }, committedOnly: committedOnly)

@@ -10,9 +10,11 @@ struct PerfCommand: AsyncParsableCommand {
               martlet topics create load --partitions 4
               martlet perf produce load --records 1000000 --size 100
               martlet perf produce load --records 60000 --throughput 1000 --acks all
+              martlet perf consume load
+              martlet perf end-to-end load
 
             Percentiles come from an HdrHistogram with three digits. With --throughput a record's time begins when it was \
             due, not when it was sent, so that a stall counts for all that had to wait for it.
             """,
-        subcommands: [PerfProduce.self])
+        subcommands: [PerfProduce.self, PerfConsume.self, PerfEndToEnd.self])
 }
