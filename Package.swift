@@ -224,6 +224,20 @@ let package = Package(
                 "KafkaProtocol", "RecordFormat",
             ],
             path: "Benchmarks/Micro", swiftSettings: swiftSettings),
+        // Programs that use the client; see Examples/README.md.
+        .executableTarget(
+            name: "WordCount", dependencies: ["MartletClient"], path: "Examples/WordCount", swiftSettings: swiftSettings
+        ),
+        .executableTarget(
+            name: "ExactlyOnceCopy", dependencies: ["MartletClient"], path: "Examples/ExactlyOnceCopy",
+            swiftSettings: swiftSettings),
+        .executableTarget(
+            name: "GracefulService",
+            dependencies: [
+                "MartletClient", .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ],
+            path: "Examples/GracefulService", swiftSettings: swiftSettings),
         // The client beside librdkafka; see `scripts/benchmark-client`.
         .executableTarget(
             name: "ClientBenchmarks", dependencies: ["MartletClient"], path: "Benchmarks/Client",

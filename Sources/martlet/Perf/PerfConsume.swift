@@ -75,7 +75,7 @@ struct PerfConsume: AsyncParsableCommand {
         var first: (time: ContinuousClock.Instant, count: Int, bytes: Int)?
         var last = clock.now
         while count < records ?? .max {
-            let batches = try await consumer.nextBatches(timeout: .milliseconds(wait))
+            let batches = try await consumer.nextBatches(limit: 1, timeout: .milliseconds(wait))
             try Task.checkCancellation()
             guard !batches.isEmpty else { break }
             for batch in batches {
