@@ -37,8 +37,7 @@ package struct DescribeClusterRequest: ProtocolRequest {
         if version >= 2 {
             writer.write(self.includeFencedBrokers)
         } else {
-            writer.refuseUnlessDefault(
-                self.includeFencedBrokers == false, "DescribeClusterRequest.IncludeFencedBrokers")
+            writer.refuseUnlessDefault(self.includeFencedBrokers == false, "DescribeClusterRequest.IncludeFencedBrokers")
         }
         writer.noTaggedFields()
     }

@@ -68,7 +68,9 @@ import Testing
         groupProtocol: GroupProtocol
     ) async throws {
         try await withTopic { broker in
-            let member = TestMember(broker, Ledger(), groupProtocol).start("t")
+            // The broker has not forgotten the old member of a classic group, and waits for it.
+            let member = TestMember(broker, Ledger(), groupProtocol) { $0.sessionTimeout = .milliseconds(500) }
+            member.start("t")
             try await eventually("it has all") { member.owned == all }
             let api: InterceptedAPI = groupProtocol == .classic ? .heartbeat : .consumerGroupHeartbeat
             broker.intercept(api, times: 1) { _ in .fail(.unknownMemberId) }

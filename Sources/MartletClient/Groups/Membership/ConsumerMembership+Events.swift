@@ -3,6 +3,7 @@ import KafkaProtocol
 /// What events say.
 extension ConsumerMembership {
     mutating func take(_ event: MembershipEvent, _ now: Instant) {
+        guard phase != .ended else { return takeAfterEnd(event) }
         switch event {
         case .subscribed(let subscription): subscribe(subscription, now)
         case .timeReached: break
@@ -28,9 +29,16 @@ extension ConsumerMembership {
             phase = .joining
         case .rebalanceWanted: if phase == .member, heartbeat == nil { heartbeatDue = now }
         case .leave:
-            guard phase != .ended else { return actions.append(.left) }
             if case .sayingGoodbye = phase { return }
             departure = .forGood
+        }
+    }
+
+    /// Replies may come late; whoever wants to leave has left.
+    private mutating func takeAfterEnd(_ event: MembershipEvent) {
+        switch event {
+        case .leave, .pollTimedOut: actions.append(.left)
+        default: break
         }
     }
 
