@@ -78,7 +78,7 @@ extension GroupMembership {
                         finishCommit(number, .failure(error))
                     }
                 }
-                if isLeaving { cutOff(number, at: .now + Self.leaveLimit) }
+                if isLeaving { cutOff(number, at: .now + configuration.leaveTimeout) }
             }
         } onCancel: {
             finishCommit(number, .failure(ClientError(.cancelled, "cancelled")))

@@ -23,9 +23,6 @@ package final class GroupMembership: Sendable {
         var leaveError: ClientError?
     }
 
-    /// How long a member that leaves waits for the coordinator: once for its last commits, once for its goodbye.
-    static let leaveLimit: Duration = .seconds(3)
-
     let cluster: Cluster
     let configuration: GroupMembershipConfiguration
     let logger: Logger
@@ -98,7 +95,7 @@ package final class GroupMembership: Sendable {
     /// which waits for it. Waits for the delegate, and for the coordinator a few seconds at most. Throws when the coordinator
     /// could not be told; the member is out nevertheless, for the group at the end of its session.
     package func leave() async throws(ClientError) {
-        let limit = ContinuousClock.now + Self.leaveLimit
+        let limit = ContinuousClock.now + configuration.leaveTimeout
         let commits = state.withLock { state in
             state.leaveDeadline = state.leaveDeadline ?? limit
             return Array(state.commits.keys)
