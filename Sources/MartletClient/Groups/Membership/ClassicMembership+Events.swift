@@ -16,7 +16,9 @@ extension ClassicMembership {
         case .commitRefused(let code, let refused):
             if refused == identity { takeRefusal(code) }
         case .pollTimedOut:
-            guard phase != .away, departure == nil else { return actions.append(.left) }
+            // One that leaves says when it is over.
+            guard departure == nil else { return }
+            guard phase != .away else { return actions.append(.left) }
             departure = .forNow
             // At once: the delegate may be at work for long, and the others need not wait.
             _ = sayGoodbye()

@@ -17,7 +17,9 @@ extension ConsumerMembership {
             // The heartbeat will say what the matter is.
             if refused == identity, heartbeat == nil, !isPausing { heartbeatDue = now }
         case .pollTimedOut:
-            guard phase == .joining || phase == .member, departure == nil else { return actions.append(.left) }
+            // One that leaves says when it is over.
+            guard departure == nil else { return }
+            guard phase == .joining || phase == .member else { return actions.append(.left) }
             departure = .forNow
             // At once: the delegate may be at work for long, and the others need not wait.
             _ = sayGoodbye()
