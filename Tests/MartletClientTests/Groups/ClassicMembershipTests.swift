@@ -389,6 +389,17 @@ import Testing
         #expect(harness.news() == [])
     }
 
+    @Test func nobodyHasLeftBeforeItIsOver() {
+        var harness = settled()
+        harness.event(.leave)
+        harness.event(.pollTimedOut)
+        harness.delegateReturned()
+        harness.event(.pollTimedOut)
+        #expect(harness.news() == ["revoke [t-0, t-1]", "send leave 'me'"])
+        harness.reply(.failure(ClientError(.timedOut, "late")))
+        #expect(harness.news() == ["left"])
+    }
+
     @Test func staticMembersLeaveInSilence() {
         var harness = settled(instanceId: "i")
         harness.event(.leave)

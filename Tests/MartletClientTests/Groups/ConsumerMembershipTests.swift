@@ -260,6 +260,17 @@ import Testing
         #expect(harness.news() == [])
     }
 
+    @Test func nobodyHasLeftBeforeItIsOver() {
+        var harness = settled()
+        harness.event(.leave)
+        harness.event(.pollTimedOut)
+        harness.delegateReturned()
+        harness.event(.pollTimedOut)
+        #expect(harness.news() == ["revoke [t-0, t-1]", "send heartbeat -1"])
+        harness.reply(.failure(ClientError(.timedOut, "late")))
+        #expect(harness.news() == ["left"])
+    }
+
     @Test func leavesWhileItJoins() {
         var harness = harness()
         harness.event(.subscribed(.topics(["t"])))

@@ -68,7 +68,9 @@ import Testing
         groupProtocol: GroupProtocol
     ) async throws {
         try await withTopic { broker in
-            let member = TestMember(broker, Ledger(), groupProtocol).start("t")
+            // The broker has not forgotten the old member of a classic group, and waits for it.
+            let member = TestMember(broker, Ledger(), groupProtocol) { $0.sessionTimeout = .milliseconds(500) }
+            member.start("t")
             try await eventually("it has all") { member.owned == all }
             let api: InterceptedAPI = groupProtocol == .classic ? .heartbeat : .consumerGroupHeartbeat
             broker.intercept(api, times: 1) { _ in .fail(.unknownMemberId) }
@@ -81,7 +83,8 @@ import Testing
     @Test(arguments: [GroupProtocol.classic, .consumer]) func refusedCommits(groupProtocol: GroupProtocol) async throws
     {
         try await withTopic { broker in
-            let member = TestMember(broker, Ledger(), groupProtocol).start("t")
+            let member = TestMember(broker, Ledger(), groupProtocol) { $0.sessionTimeout = .milliseconds(500) }
+            member.start("t")
             try await eventually("it has all") { member.owned == all }
             let offsets = [TopicPartition("t", 1): ConsumedOffset(4, leaderEpoch: 0, metadata: "x")]
             for code in [BrokerErrorCode.rebalanceInProgress, .unknownMemberId] {
@@ -137,18 +140,41 @@ import Testing
         }
     }
 
+    /// The connection stays, and nothing comes back on it.
+    @Test(arguments: [GroupProtocol.classic, .consumer]) func leavingABrokerThatDoesNotAnswerEnds(
+        groupProtocol: GroupProtocol
+    ) async throws {
+        try await withTopic { broker in
+            let member = TestMember(broker, Ledger(), groupProtocol) { $0.leaveTimeout = .milliseconds(300) }
+            member.delegate.state.withLock { $0.positions[TopicPartition("t", 0)] = ConsumedOffset(1) }
+            member.start("t")
+            try await eventually("it has all") { member.owned == all }
+            broker.intercept(.heartbeat, .offsetCommit, .leaveGroup, .consumerGroupHeartbeat) { _ in .dropReply }
+            let start = ContinuousClock.now
+            do throws(ClientError) {
+                try await member.membership.leave()
+                Issue.record("nobody could know that it left")
+            } catch {
+                #expect(error.code == .timedOut)
+            }
+            #expect(ContinuousClock.now - start < .seconds(3))
+            #expect(member.owned.isEmpty && member.delegate.events.last == "commit failed")
+            await member.kill()
+        }
+    }
+
     @Test(arguments: [GroupProtocol.classic, .consumer]) func leavingABrokerThatIsAwayEnds(
         groupProtocol: GroupProtocol
     ) async throws {
         try await withTopic { broker in
-            let member = TestMember(broker, Ledger(), groupProtocol)
+            let member = TestMember(broker, Ledger(), groupProtocol) { $0.leaveTimeout = .seconds(1) }
             member.delegate.state.withLock { $0.positions[TopicPartition("t", 0)] = ConsumedOffset(1) }
             member.start("t")
             try await eventually("it has all") { member.owned == all }
             try await broker.stop()
             let start = ContinuousClock.now
             await #expect(throws: ClientError.self) { try await member.leave() }
-            #expect(ContinuousClock.now - start < .seconds(7))
+            #expect(ContinuousClock.now - start < .seconds(5))
             #expect(member.owned.isEmpty && member.delegate.events.last == "commit failed")
         }
     }

@@ -6,7 +6,8 @@ package enum RangeAssignor {
     package static func assign(
         _ members: [Member], partitionCounts: [String: Int]
     ) -> [String: [TopicPartition]] {
-        var result = Dictionary(uniqueKeysWithValues: members.map { ($0.id, [TopicPartition]()) })
+        var result: [String: [TopicPartition]] = [:]
+        for member in members { result[member.id] = [] }
         for (topic, count) in partitionCounts.sorted(by: { $0.key < $1.key }) {
             let readers = members.filter { $0.topics.contains(topic) }.sorted { $0.precedes($1) }
             if readers.isEmpty { continue }

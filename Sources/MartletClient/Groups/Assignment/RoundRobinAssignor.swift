@@ -4,7 +4,8 @@ enum RoundRobinAssignor {
     static func assign(
         _ members: [AssignableMember], partitionCounts: [String: Int]
     ) -> [String: [TopicPartition]] {
-        var result = Dictionary(uniqueKeysWithValues: members.map { ($0.id, [TopicPartition]()) })
+        var result: [String: [TopicPartition]] = [:]
+        for member in members { result[member.id] = [] }
         let ring = members.sorted { $0.precedes($1) }.map { (id: $0.id, topics: Set($0.topics)) }
         let read = Set(members.flatMap(\.topics))
         var next = 0

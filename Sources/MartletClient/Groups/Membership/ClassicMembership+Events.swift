@@ -6,6 +6,7 @@ extension ClassicMembership {
     static let missingTopicInterval: Duration = .seconds(5)
 
     mutating func take(_ event: MembershipEvent, _ now: Instant) {
+        guard phase != .ended else { return takeAfterEnd(event) }
         switch event {
         case .subscribed(let subscription): subscribe(subscription)
         case .timeReached: break
@@ -15,7 +16,9 @@ extension ClassicMembership {
         case .commitRefused(let code, let refused):
             if refused == identity { takeRefusal(code) }
         case .pollTimedOut:
-            guard phase != .ended, phase != .away, departure == nil else { return actions.append(.left) }
+            // One that leaves says when it is over.
+            guard departure == nil else { return }
+            guard phase != .away else { return actions.append(.left) }
             departure = .forNow
             // At once: the delegate may be at work for long, and the others need not wait.
             _ = sayGoodbye()
@@ -27,10 +30,17 @@ extension ClassicMembership {
             phase = .preparing
         case .rebalanceWanted: mustRejoin = true
         case .leave:
-            guard phase != .ended else { return actions.append(.left) }
             if case .sayingGoodbye = phase { return }
             departure = .forGood
             phase = .leaving
+        }
+    }
+
+    /// Replies may come late; whoever wants to leave has left.
+    private mutating func takeAfterEnd(_ event: MembershipEvent) {
+        switch event {
+        case .leave, .pollTimedOut: actions.append(.left)
+        default: break
         }
     }
 

@@ -116,6 +116,7 @@ struct ClassicMembership: MembershipMachine {
         isLost = false
         if let failure {
             phase = .ended
+            forgetMembership(idToo: true)
             actions.append(.fail(failure))
             if departure != nil { actions.append(.left) }
         } else if departure == .forNow {

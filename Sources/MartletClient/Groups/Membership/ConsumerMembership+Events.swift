@@ -3,6 +3,7 @@ import KafkaProtocol
 /// What events say.
 extension ConsumerMembership {
     mutating func take(_ event: MembershipEvent, _ now: Instant) {
+        guard phase != .ended else { return takeAfterEnd(event) }
         switch event {
         case .subscribed(let subscription): subscribe(subscription, now)
         case .timeReached: break
@@ -16,7 +17,9 @@ extension ConsumerMembership {
             // The heartbeat will say what the matter is.
             if refused == identity, heartbeat == nil, !isPausing { heartbeatDue = now }
         case .pollTimedOut:
-            guard phase == .joining || phase == .member, departure == nil else { return actions.append(.left) }
+            // One that leaves says when it is over.
+            guard departure == nil else { return }
+            guard phase == .joining || phase == .member else { return actions.append(.left) }
             departure = .forNow
             // At once: the delegate may be at work for long, and the others need not wait.
             _ = sayGoodbye()
@@ -28,9 +31,16 @@ extension ConsumerMembership {
             phase = .joining
         case .rebalanceWanted: if phase == .member, heartbeat == nil { heartbeatDue = now }
         case .leave:
-            guard phase != .ended else { return actions.append(.left) }
             if case .sayingGoodbye = phase { return }
             departure = .forGood
+        }
+    }
+
+    /// Replies may come late; whoever wants to leave has left.
+    private mutating func takeAfterEnd(_ event: MembershipEvent) {
+        switch event {
+        case .leave, .pollTimedOut: actions.append(.left)
+        default: break
         }
     }
 

@@ -115,6 +115,7 @@ struct ConsumerMembership: MembershipMachine {
         isLost = false
         if let failure {
             phase = .ended
+            forgetMembership()
             actions.append(.fail(failure))
             if departure != nil { actions.append(.left) }
         } else if departure == .forNow {

@@ -75,7 +75,7 @@ extension GroupMembership {
     /// Nobody waits longer than the limit for it, whatever the connection does.
     private func goodbye(_ number: Int, _ request: GroupRequest) async -> Result<GroupReply, ClientError> {
         let timer = Task {
-            guard await Self.sleep(until: .now + Self.leaveLimit) else { return }
+            guard await Self.sleep(until: .now + configuration.leaveTimeout) else { return }
             let error = ClientError(.timedOut, "the coordinator of the group did not answer the member that left")
             state.withLock { $0.leaveError = error }
             handle(.replied(number, .failure(error)))

@@ -62,27 +62,41 @@ extension GroupMembership {
         return request
     }
 
-    /// Can be cut off by `leave`.
     private func send(_ request: OffsetCommitRequest) async throws(ClientError) -> OffsetCommitResponse {
-        let (number, task) = state.withLock { state in
+        let (number, isLeaving) = state.withLock { state in
             state.lastCommit += 1
-            let task = Task { () async -> Result<OffsetCommitResponse, ClientError> in
-                do throws(ClientError) {
-                    return .success(try await self.cluster.connection(self.route).send(request, maximumVersion: 9))
-                } catch {
-                    return .failure(error)
-                }
-            }
-            state.commits[state.lastCommit] = task
-            return (state.lastCommit, task)
+            return (state.lastCommit, state.leaveDeadline != nil)
         }
         let result = await withTaskCancellationHandler {
-            await task.value
+            await withCheckedContinuation { continuation in
+                state.withLock { $0.commits[number] = continuation }
+                Task {
+                    do throws(ClientError) {
+                        let connection = try await cluster.connection(route)
+                        finishCommit(number, .success(try await connection.send(request, maximumVersion: 9)))
+                    } catch {
+                        finishCommit(number, .failure(error))
+                    }
+                }
+                if isLeaving { cutOff(number, at: .now + configuration.leaveTimeout) }
+            }
         } onCancel: {
-            task.cancel()
+            finishCommit(number, .failure(ClientError(.cancelled, "cancelled")))
         }
-        state.withLock { $0.commits[number] = nil }
         return try result.get()
+    }
+
+    /// The first end counts: the reply, the caller's cancellation, or the time that a member has that leaves.
+    private func finishCommit(_ number: Int, _ result: Result<OffsetCommitResponse, ClientError>) {
+        state.withLock { $0.commits.removeValue(forKey: number) }?.resume(returning: result)
+    }
+
+    /// Nobody waits for a commit longer than that once the member leaves, whatever the connection does.
+    func cutOff(_ number: Int, at limit: ContinuousClock.Instant) {
+        Task {
+            guard await Self.sleep(until: limit) else { return }
+            finishCommit(number, .failure(ClientError(.timedOut, "\(subject): the commit was not answered in time")))
+        }
     }
 
     private func commitError(

@@ -47,7 +47,7 @@ extension GroupMembership {
                 request.memberId = ""
                 request.members = [member]
             }
-            return .leave(try await connection.send(request, timeout: Self.leaveLimit))
+            return .leave(try await connection.send(request, timeout: configuration.leaveTimeout))
         case .consumerHeartbeat(var request, let hasOwnId):
             let connection = try await cluster.connection(route)
             if connection.version(of: ConsumerGroupHeartbeatRequest.self) == 0 {
@@ -55,7 +55,7 @@ extension GroupMembership {
                 if request.subscribedTopicRegex == "" { request.subscribedTopicRegex = nil }
             }
             return .consumerHeartbeat(
-                try await connection.send(request, timeout: request.memberEpoch < 0 ? Self.leaveLimit : nil))
+                try await connection.send(request, timeout: request.memberEpoch < 0 ? configuration.leaveTimeout : nil))
         }
     }
 }

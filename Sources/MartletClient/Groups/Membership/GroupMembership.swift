@@ -14,16 +14,14 @@ package final class GroupMembership: Sendable {
         var timerDue: ContinuousClock.Instant?
         /// Requests on their way, by number.
         var requests: [Int: Task<Void, Never>] = [:]
-        var commits: [Int: Task<Result<OffsetCommitResponse, ClientError>, Never>] = [:]
+        /// Who waits for the replies to commits.
+        var commits: [Int: CheckedContinuation<Result<OffsetCommitResponse, ClientError>, Never>] = [:]
         var lastCommit = 0
         var waiters: [CheckedContinuation<Void, Never>] = []
         /// From then on nothing more is waited for.
         var leaveDeadline: ContinuousClock.Instant?
         var leaveError: ClientError?
     }
-
-    /// How long a member that leaves waits for the coordinator: once for its last commits, once for its goodbye.
-    static let leaveLimit: Duration = .seconds(3)
 
     let cluster: Cluster
     let configuration: GroupMembershipConfiguration
@@ -97,16 +95,12 @@ package final class GroupMembership: Sendable {
     /// which waits for it. Waits for the delegate, and for the coordinator a few seconds at most. Throws when the coordinator
     /// could not be told; the member is out nevertheless, for the group at the end of its session.
     package func leave() async throws(ClientError) {
-        let limit = ContinuousClock.now + Self.leaveLimit
-        let isFirst = state.withLock { state in
-            defer { state.leaveDeadline = state.leaveDeadline ?? limit }
-            return state.leaveDeadline == nil
+        let limit = ContinuousClock.now + configuration.leaveTimeout
+        let commits = state.withLock { state in
+            state.leaveDeadline = state.leaveDeadline ?? limit
+            return Array(state.commits.keys)
         }
-        if isFirst {
-            Task {
-                if await Self.sleep(until: limit) { cancelCommits() }
-            }
-        }
+        for commit in commits { cutOff(commit, at: limit) }
         await handleAndWait(.leave)
         let (requests, error) = state.withLock { state in
             defer { state.requests = [:] }
@@ -114,11 +108,6 @@ package final class GroupMembership: Sendable {
         }
         for request in requests.values { request.cancel() }
         if let error { throw error }
-    }
-
-    private func cancelCommits() {
-        let commits = state.withLock { $0.commits }
-        for commit in commits.values { commit.cancel() }
     }
 
     /// False when the task was cancelled.

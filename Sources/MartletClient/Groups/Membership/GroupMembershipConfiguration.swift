@@ -41,6 +41,8 @@ package struct GroupMembershipConfiguration: Sendable {
     package var metadataMaximumAge: Duration = .seconds(300)
     /// `exclude.internal.topics`: a pattern matches none of the broker's own topics.
     package var excludesInternalTopics = true
+    /// How long a member that leaves waits for the coordinator: once for its last commits, once for its goodbye.
+    package var leaveTimeout: Duration = .seconds(3)
 
     package init(groupId: String) {
         self.groupId = groupId
