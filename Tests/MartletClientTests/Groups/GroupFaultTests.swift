@@ -179,7 +179,7 @@ import Testing
         }
     }
 
-    /// The requests of a membership while the coordinator refuses everything, for a second.
+    /// The requests of a membership while the coordinator refuses everything.
     @Test(arguments: [GroupProtocol.classic, .consumer]) func noStorm(groupProtocol: GroupProtocol) async throws {
         try await withTopic { broker in
             let count = Mutex(0)
@@ -187,9 +187,13 @@ import Testing
                 count.withLock { $0 += 1 }
                 return request.api == .findCoordinator ? .proceed : .fail(.unknownMemberId)
             }
+            let start = ContinuousClock.now
             let member = TestMember(broker, Ledger(), groupProtocol).start("t")
+            try await eventually("it tries again and again") { count.withLock { $0 } >= 5 }
             try await Task.sleep(for: .seconds(1))
-            #expect(count.withLock { (5..<40).contains($0) })
+            // A busy machine makes it slower, and longer.
+            let seconds = (ContinuousClock.now - start) / .seconds(1)
+            #expect(Double(count.withLock { $0 }) < 40 * max(1, seconds))
             try await member.leave()
         }
     }
