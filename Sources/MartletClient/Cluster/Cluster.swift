@@ -68,7 +68,9 @@ package actor Cluster {
         let open = connections.values
         connections = [:]
         for task in open {
-            if case .success(let connection) = await task.value { connection.close() }
+            task.cancel()
+            // One that is just being opened ends by itself: nobody waits for a broker that does not answer.
+            Task { if case .success(let connection) = await task.value { connection.close() } }
         }
     }
 
@@ -87,7 +89,7 @@ package actor Cluster {
             guard let controller = view.controllerId, let address = view.brokers[controller] else {
                 return try await anyConnection()
             }
-            return try await connection(to: address, for: purpose)
+            return try await connectionToOne(at: address, for: purpose)
         case .node(let id):
             if view.brokers[id] == nil { try await refreshMetadata(of: []) }
             guard let address = view.brokers[id] else {
@@ -96,10 +98,22 @@ package actor Cluster {
                     .connectionFailed, "there is no broker \(id) in the cluster now",
                     nextStep: "its brokers are \(known)")
             }
-            return try await connection(to: address, for: purpose)
+            return try await connectionToOne(at: address, for: purpose)
         case .coordinator, .transactionCoordinator:
             let node = try await coordinator(CoordinatorKey(route)!)
             return try await connection(.node(node), for: purpose == .rebalance ? .rebalance : .coordinator)
+        }
+    }
+
+    /// When the broker cannot be reached, the others say where it is now, or who does its work.
+    private func connectionToOne(
+        at address: BrokerAddress, for purpose: Purpose
+    ) async throws(ClientError) -> BrokerConnection {
+        do throws(ClientError) {
+            return try await connection(to: address, for: purpose)
+        } catch  where error.code == .connectionFailed {
+            try await refreshMetadata(of: [])
+            throw error.ofOneBroker()
         }
     }
 
@@ -152,7 +166,12 @@ package actor Cluster {
             throw ClientError(.connectionFailed, "there is no broker \(node) in the cluster now")
         }
         try checkOpen()
-        return try await BrokerConnection.open(address, options: options, on: loop)
+        do throws(ClientError) {
+            return try await BrokerConnection.open(address, options: options, on: loop)
+        } catch  where error.code == .connectionFailed {
+            try await refreshMetadata(of: [])
+            throw error.ofOneBroker()
+        }
     }
 
     private func checkOpen() throws(ClientError) {
@@ -294,8 +313,8 @@ package actor Cluster {
                 return try await operation()
             } catch {
                 // Nobody listens at any address: waiting would only hide that from the user.
-                guard error.isRetriable, error.code != .connectionFailed,
-                    isRepeatable || error.code == .refused
+                guard error.isRetriable, error.code != .connectionFailed || error.isOfOneBroker,
+                    isRepeatable || error.code == .refused || error.code == .connectionFailed
                 else { throw error }
                 let pause = options.backoff.delay(after: attempt)
                 guard clock.now + pause < deadline else { throw error }

@@ -84,9 +84,12 @@ extension GroupMembership {
         timer.cancel()
         state.withLock { state in
             switch result {
-            case .success(let reply) where reply.code == .none || reply.code == .unknownMemberId: break
             case .success(let reply):
-                state.leaveError = .refused(reply.code, "group '\(configuration.groupId)'")
+                switch reply.code {
+                // Who is no member any more is out as well.
+                case .none, .unknownMemberId, .fencedMemberEpoch, .groupIdNotFound: break
+                default: state.leaveError = .refused(reply.code, "group '\(configuration.groupId)'")
+                }
             case .failure(let error): state.leaveError = error
             }
         }
