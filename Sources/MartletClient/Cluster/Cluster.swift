@@ -62,16 +62,23 @@ package actor Cluster {
         self.options = options
     }
 
+    deinit {
+        // Whoever forgets to close it keeps no connections.
+        for task in connections.values { Self.end(task) }
+    }
+
+    private static func end(_ task: Task<Result<BrokerConnection, ClientError>, Never>) {
+        task.cancel()
+        // One that is just being opened ends by itself: nobody waits for a broker that does not answer.
+        Task { if case .success(let connection) = await task.value { connection.close() } }
+    }
+
     /// Ends all connections, and opens none any more. Requests on their way fail with `connectionLost`.
     package func close() async {
         isClosed = true
         let open = connections.values
         connections = [:]
-        for task in open {
-            task.cancel()
-            // One that is just being opened ends by itself: nobody waits for a broker that does not answer.
-            Task { if case .success(let connection) = await task.value { connection.close() } }
-        }
+        for task in open { Self.end(task) }
     }
 
     // MARK: Connections
@@ -196,7 +203,7 @@ package actor Cluster {
         }
         request.allowAutoTopicCreation = allowsAutoTopicCreation
         let response = try await anyConnection().send(request)
-        view.merge(response)
+        view.merge(response, isWhole: topics == nil)
         return response
     }
 

@@ -85,10 +85,11 @@ package final class BrokerConnection: Sendable {
     /// The broker ends a connection whose authentication is as old as that, with whatever is under way on it (KIP-368). So it
     /// is given up before: nothing new goes out, and it ends when all is answered.
     private func retire(before lifetime: Duration) {
-        channel.eventLoop.scheduleTask(in: TimeAmount(lifetime * Double.random(in: 0.85...0.95))) {
+        let retirement = channel.eventLoop.scheduleTask(in: TimeAmount(lifetime * Double.random(in: 0.85...0.95))) {
             self.isRetired.withLockedValue { $0 = true }
             self.channel.triggerUserOutboundEvent(ConnectionRetirement(), promise: nil)
         }
+        channel.closeFuture.whenComplete { _ in retirement.cancel() }
     }
 
     package func close() {

@@ -51,7 +51,8 @@ final class ConsumerGroupLink: GroupMembershipDelegate {
 
     func committed(_ partitions: [TopicPartition]) async throws(ClientError) -> [TopicPartition: ConsumedOffset] {
         if let membership { return try await membership.committed(partitions) }
-        return try await Admin(cluster: driver.cluster).committedOffsets(of: groupId, partitions: partitions)
+        return try await Admin(cluster: driver.cluster).committedOffsets(
+            of: groupId, partitions: partitions, isForConsumer: true)
     }
 
     // MARK: Membership

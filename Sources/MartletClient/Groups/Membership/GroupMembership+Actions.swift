@@ -109,8 +109,14 @@ extension GroupMembership {
             let response = try await metadata(question)
             var answer = TopicsAnswer()
             var candidates: [String] = []
-            for topic in response.topics where topic.errorCode == 0 {
+            for topic in response.topics {
                 guard let name = topic.name else { continue }
+                let code = ErrorCode(rawValue: topic.errorCode)
+                if code == .topicAuthorizationFailed || code == .invalidTopicException {
+                    // It would be missing without a word.
+                    logger.warning("group.topic-refused", metadata: ["topic": "\(name)", "error": "\(code)"])
+                }
+                guard code == .none else { continue }
                 answer.topics[name] = TopicsAnswer.Topic(id: topic.topicId, partitionCount: topic.partitions.count)
                 if !topic.isInternal || !configuration.excludesInternalTopics { candidates.append(name) }
             }
