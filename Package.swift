@@ -213,7 +213,7 @@ let package = Package(
         // The client beside librdkafka; see `scripts/benchmark-client`.
         .executableTarget(
             name: "ClientBenchmarks", dependencies: ["MartletClient"], path: "Benchmarks/Client",
-            exclude: ["librdkafka.c"], swiftSettings: swiftSettings),
+            exclude: ["librdkafka.c", "librdkafka-consumer.c"], swiftSettings: swiftSettings),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -10,6 +10,7 @@ import MartletClient
 //
 //   ClientBenchmarks throughput SERVERS TOPIC RECORDS
 //   ClientBenchmarks latency SERVERS TOPIC RECORDS
+//   ClientBenchmarks consume|consume-records|end-to-end SERVERS TOPIC RECORDS
 
 #if canImport(Glibc)
     let processUsage = __rusage_who_t(RUSAGE_SELF.rawValue)
@@ -34,8 +35,11 @@ func fixed(_ value: Double, _ digits: Int) -> String {
 }
 
 let arguments = CommandLine.arguments
-guard arguments.count == 5, let count = Int(arguments[4]), ["throughput", "latency"].contains(arguments[1]) else {
-    fatalError("usage: ClientBenchmarks throughput|latency SERVERS TOPIC RECORDS")
+let consuming = ["consume", "consume-records", "end-to-end"]
+guard arguments.count == 5, let count = Int(arguments[4]),
+    (["throughput", "latency"] + consuming).contains(arguments[1])
+else {
+    fatalError("usage: ClientBenchmarks MODE SERVERS TOPIC RECORDS")
 }
 let isLatency = arguments[1] == "latency"
 let topic = arguments[3]
@@ -90,4 +94,8 @@ func run(_ configuration: ProducerConfiguration) async throws {
     await producer.close()
 }
 
-try await run(configuration)
+if consuming.contains(arguments[1]) {
+    try await consume(arguments[1], configuration.bootstrapServers, topic, count)
+} else {
+    try await run(configuration)
+}
