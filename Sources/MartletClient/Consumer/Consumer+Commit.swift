@@ -46,7 +46,10 @@ extension Consumer {
     }
 
     private func group() throws(ClientError) -> ConsumerGroupLink {
-        try checkOpen()
+        // A listener may commit while the consumer is being closed.
+        if driver.shared.withLock({ $0.application.isClosing && $0.core.end != nil }) {
+            throw ClientError(.closed, "the consumer is closed")
+        }
         guard let link else {
             throw ClientError(.invalidState, "this consumer has no group", nextStep: "set groupId (group.id)")
         }

@@ -6,6 +6,8 @@ extension ConsumerCore {
         guard nodes[plan.node]?.connection == plan.connection else { return }
         finishFetch(plan.node)
         nodes[plan.node]!.session.restart()
+        // Without a pause, a request that cannot even be sent would be made again and again.
+        for entry in plan.entries where isCurrent(entry.reference) { backOff(entry.reference.slot, now) }
         if error.code == .malformedReply || error.code == .unsupportedVersion { errors.append(error) }
     }
 
