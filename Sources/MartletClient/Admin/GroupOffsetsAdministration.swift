@@ -138,37 +138,4 @@ extension Admin {
             return results
         }
     }
-
-    /// Sets offsets of a group without members, or as one of its members. Throws the first failure.
-    package func commitOffsets(
-        _ offsets: [TopicPartition: ConsumedOffset], group: String, memberId: String = "", generation: Int32 = -1
-    ) async throws(ClientError) {
-        guard !offsets.isEmpty else { return }
-        var request = OffsetCommitRequest()
-        request.groupId = group
-        request.memberId = memberId
-        request.generationIdOrMemberEpoch = generation
-        request.topics = Dictionary(grouping: offsets, by: \.key.topic).map { name, entries in
-            var topic = OffsetCommitRequest.OffsetCommitRequestTopic()
-            topic.name = name
-            topic.partitions = entries.map { partition, offset in
-                var entry = OffsetCommitRequest.OffsetCommitRequestPartition()
-                entry.partitionIndex = partition.partition
-                entry.committedOffset = offset.offset
-                entry.committedLeaderEpoch = offset.leaderEpoch ?? -1
-                entry.committedMetadata = offset.metadata ?? ""
-                return entry
-            }
-            return topic
-        }
-        _ = try await cluster.call(request, .coordinator(group: group), maximumVersion: 9) { response in
-            for topic in response.topics {
-                for entry in topic.partitions {
-                    let subject = "group '\(group)', \(topic.name)-\(entry.partitionIndex)"
-                    if let error = ClientError.from(entry.errorCode, subject) { return error }
-                }
-            }
-            return nil
-        }
-    }
 }

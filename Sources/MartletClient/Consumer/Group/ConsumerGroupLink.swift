@@ -29,7 +29,9 @@ final class ConsumerGroupLink: GroupMembershipDelegate {
             if let membership = current.membership {
                 try await membership.commit(offsets)
             } else {
-                try await Admin(cluster: cluster).commitOffsets(offsets, group: groupId)
+                // One that is assigned by hand is no member, and commits as an operator does.
+                let results = try await Admin(cluster: cluster).alterOffsets(offsets, of: groupId)
+                for result in results.values { try result.get() }
             }
         }
     }
