@@ -14,7 +14,7 @@ struct Worker: Service {
 
     func run() async throws {
         try consumer.subscribe(to: [topic])
-        // Ends when the consumer closes, which it does at the graceful shutdown: see the order below.
+        // Ends at the graceful shutdown, after the record at hand.
         for try await record in consumer.records {
             logger.info(
                 "record",
@@ -37,12 +37,12 @@ struct GracefulService {
         configuration.offsetReset = .earliest
         let consumer = try Consumer(configuration: configuration, logger: logger)
         let worker = Worker(consumer: consumer, topic: arguments[2], logger: logger)
-        // Services end in the opposite order: the worker's loop ends with the consumer.
+        // Services end in the opposite order: first the worker, then the consumer, which commits what the worker was done with.
         let group = ServiceGroup(
             configuration: ServiceGroupConfiguration(
                 services: [
-                    .init(service: worker, successTerminationBehavior: .gracefullyShutdownGroup),
                     .init(service: consumer),
+                    .init(service: worker, successTerminationBehavior: .gracefullyShutdownGroup),
                 ],
                 gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
         try await group.run()

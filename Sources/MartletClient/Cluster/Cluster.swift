@@ -202,7 +202,16 @@ package actor Cluster {
             }
         }
         request.allowAutoTopicCreation = allowsAutoTopicCreation
-        let response = try await anyConnection().send(request)
+        let connection = try await anyConnection()
+        var response = try await connection.send(request)
+        // Brokers before Kafka 2.4 tell epochs of leaders that have passed (KAFKA-9212).
+        if connection.version(of: MetadataRequest.self) ?? 0 < 9 {
+            for topic in response.topics.indices {
+                for partition in response.topics[topic].partitions.indices {
+                    response.topics[topic].partitions[partition].leaderEpoch = -1
+                }
+            }
+        }
         view.merge(response, isWhole: topics == nil)
         return response
     }

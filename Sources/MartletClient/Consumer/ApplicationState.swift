@@ -7,6 +7,8 @@ struct ApplicationState: Sendable {
     var waiter: CheckedContinuation<Void, Never>?
     /// Whether the application is asking for records at this moment.
     var isInside = false
+    /// A call for records is under way, even though it has some already.
+    var isTaking = false
     /// Whose turn it is to ask.
     weak var iterator: IteratorIdentity?
     /// Records that are handed out one by one.
@@ -89,7 +91,7 @@ extension ConsumerDriver.Shared {
     var done: [TopicPartition: ConsumedOffset] {
         var offsets: [TopicPartition: ConsumedOffset] = [:]
         for (name, slot) in core.index { offsets[name] = core.slots[slot].done }
-        if let current = application.current, core.isCurrent(current.reference) {
+        if let current = application.current, core.isPossessed(current.reference) {
             let epoch = core.slots[current.reference.slot].done?.leaderEpoch
             let done = current.done.load(ordering: .relaxed)
             if done > offsets[current.topicPartition]?.offset ?? -1 {
@@ -108,7 +110,7 @@ extension ConsumerDriver.Shared {
             offsets[name] = ConsumedOffset(
                 position, leaderEpoch: state.positionEpoch < 0 ? nil : state.positionEpoch)
         }
-        if let current = application.current, core.isCurrent(current.reference) {
+        if let current = application.current, core.isPossessed(current.reference) {
             offsets[current.topicPartition] = ConsumedOffset(
                 current.handedOut.load(ordering: .relaxed), leaderEpoch: current.leaderEpoch)
         }
@@ -121,7 +123,8 @@ extension ConsumerDriver.Shared {
     mutating func finishCurrent() {
         guard let current = application.current else { return }
         application.current = nil
-        guard core.isCurrent(current.reference) else { return }
+        core.current = nil
+        guard core.isPossessed(current.reference) else { return }
         let slot = current.reference.slot
         if current.isExhausted {
             core.slots[slot].done = current.consumedOffset

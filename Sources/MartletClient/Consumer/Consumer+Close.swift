@@ -3,7 +3,7 @@ import NIOCore
 extension Consumer {
     /// Commits what the application is done with, when that happens by itself, leaves the group and ends the connections:
     /// within `closeTimeout`. A loop that waits for records ends; later calls throw `closed`. Returns when it is over,
-    /// also for further calls and when the task is cancelled.
+    /// also for further calls and when the task is cancelled; in a `RebalanceListener` it returns at once.
     public func close() async {
         let task = closing.withLock { closing in
             if let closing { return closing }
@@ -13,7 +13,8 @@ extension Consumer {
             closing = task
             return task
         }
-        await task.value
+        // What the listener is called from is a part of that.
+        if !ConsumerGroupLink.isInListener { await task.value }
     }
 
     private static func close(
@@ -41,7 +42,17 @@ extension Consumer {
         if let link {
             let finished = OneShot<Void>()
             let goodbye = Task {
-                await link.commits.drain()
+                // Half of the time: the other members wait for the goodbye.
+                let drained = OneShot<Void>()
+                Task {
+                    await link.commits.drain()
+                    drained.complete(())
+                }
+                let half = driver.loop.scheduleTask(
+                    in: TimeAmount(max(.zero, ContinuousClock.now.duration(to: deadline) / 2))
+                ) { drained.complete(()) }
+                _ = await drained.wait(isCancellable: false)
+                half.cancel()
                 do throws(ClientError) {
                     try await link.leave()
                 } catch {

@@ -1,4 +1,5 @@
 import NIOCore
+import ServiceLifecycle
 import Synchronization
 
 extension Consumer {
@@ -11,11 +12,11 @@ extension Consumer {
 
     /// What comes next; nil when the task is cancelled, the consumer is closed meanwhile, or `deadline` has passed.
     nonisolated(nonsending) func nextBatch(
-        _ iterator: IteratorIdentity?, until deadline: ContinuousClock.Instant? = nil
+        _ iterator: IteratorIdentity?, until deadline: ContinuousClock.Instant? = nil, oneByOne: Bool = false
     ) async throws(ClientError) -> ConsumerBatch? {
         try enter(iterator)
         do throws(ClientError) {
-            let batch = try await findBatch(until: deadline)
+            let batch = try await findBatch(until: deadline, oneByOne: oneByOne)
             leave()
             return batch
         } catch {
@@ -25,13 +26,13 @@ extension Consumer {
     }
 
     private nonisolated(nonsending) func findBatch(
-        until deadline: ContinuousClock.Instant?
+        until deadline: ContinuousClock.Instant?, oneByOne: Bool
     ) async throws(ClientError) -> ConsumerBatch? {
         while true {
-            if Task.isCancelled { return nil }
+            if Task.isCancelled || Task.isShuttingDownGracefully { return nil }
             switch find() {
             case .chunk(let taken):
-                if let batch = try handOut(taken) { return batch }
+                if let batch = try handOut(taken, oneByOne: oneByOne) { return batch }
             case .failure(let error): throw error
             case .end: return nil
             case .nothing:
@@ -41,12 +42,20 @@ extension Consumer {
         }
     }
 
-    /// What can be had without waiting. At most `limit` batches.
-    func moreBatches(_ limit: Int) -> [ConsumerBatch] {
+    /// What can be had without waiting: at most `limit` batches, and not much more than some megabytes of records.
+    private func moreBatches(_ limit: Int) -> [ConsumerBatch] {
         var batches: [ConsumerBatch] = []
-        while batches.count < limit, case .chunk(let taken) = find() {
+        var left = Self.bytesAtOnce
+        // An error is for the next call.
+        while batches.count < limit, left > 0,
+            driver.shared.withLock({ $0.core.errors.isEmpty && $0.core.failure == nil }),
+            case .chunk(let taken) = find()
+        {
             do throws(ClientError) {
-                if let batch = try handOut(taken) { batches.append(batch) }
+                if let batch = try handOut(taken, oneByOne: false) {
+                    batches.append(batch)
+                    left -= batch.storage.byteCount
+                }
             } catch {
                 // It is met again when the application asks the next time.
                 break
@@ -55,11 +64,23 @@ extension Consumer {
         return batches
     }
 
+    private static let bytesAtOnce = 32 << 20
+
+    /// Several batches at once: see the public `nextBatches`.
+    nonisolated(nonsending) func severalBatches(
+        _ limit: Int, until deadline: ContinuousClock.Instant
+    ) async throws(ClientError) -> [ConsumerBatch] {
+        try enter(nil)
+        defer { leave() }
+        guard let first = try await findBatch(until: deadline, oneByOne: false) else { return [] }
+        return [first] + moreBatches(limit - 1)
+    }
+
     /// The application asks: what it was given it is done with.
     private func enter(_ iterator: IteratorIdentity?) throws(ClientError) {
         let (gate, mustRejoin) = try driver.change { shared throws(ClientError) in
             if shared.application.isClosing { throw ClientError(.closed, "the consumer is closed") }
-            guard !shared.application.isInside else {
+            guard !shared.application.isTaking else {
                 throw ClientError(.invalidState, "another task is waiting for this consumer's records")
             }
             if let other = shared.application.iterator, other !== iterator {
@@ -71,6 +92,7 @@ extension Consumer {
             shared.finishCurrent()
             shared.core.finishHandedOut()
             shared.application.isInside = true
+            shared.application.isTaking = true
             shared.application.lastAsked = .now
             defer { shared.application.hasTimedOut = false }
             return (shared.application.takeGate(), shared.application.hasTimedOut)
@@ -82,6 +104,7 @@ extension Consumer {
     private func leave() {
         driver.shared.withLock { shared in
             shared.application.isInside = false
+            shared.application.isTaking = false
             shared.application.lastAsked = .now
         }
     }
@@ -100,7 +123,7 @@ extension Consumer {
     }
 
     /// Makes records of what was fetched, here in the application's task. nil when there is nothing to see in it.
-    private func handOut(_ taken: ConsumerCore.Taken) throws(ClientError) -> ConsumerBatch? {
+    private func handOut(_ taken: ConsumerCore.Taken, oneByOne: Bool) throws(ClientError) -> ConsumerBatch? {
         let prepared: BatchPreparation.Prepared
         do throws(ClientError) {
             prepared = try preparation.prepare(taken.chunk, of: taken.name)
@@ -111,14 +134,29 @@ extension Consumer {
         let next = ConsumedOffset(
             prepared.nextOffset, leaderEpoch: prepared.leaderEpoch < 0 ? nil : prepared.leaderEpoch)
         let (isGood, mustWake) = driver.shared.withLock { shared in
+            // A rebalance has begun meanwhile.
+            if shared.application.holders > 0 {
+                shared.core.putBack(taken)
+                return (false, shared.core.needsStep)
+            }
             let isGood = shared.core.didPrepare(
                 taken, next: next, rest: prepared.rest, hasRecords: prepared.batch != nil)
             // From now on the application has it, and a rebalance waits.
-            if isGood, prepared.batch != nil { shared.application.isInside = false }
+            if isGood, let batch = prepared.batch {
+                shared.application.isInside = false
+                // At once: whoever commits meanwhile must not take the whole batch for handed out.
+                if oneByOne, let given = shared.core.handedOut.popLast() {
+                    shared.core.current = given.reference
+                    shared.application.current = CurrentRecords(batch, given.reference)
+                }
+            }
             return (isGood, shared.core.needsStep)
         }
         if mustWake { driver.wake() }
-        return isGood ? prepared.batch : nil
+        guard isGood, let batch = prepared.batch else { return nil }
+        driver.metrics.consumed(
+            records: batch.count, byteCount: taken.chunk.byteCount - (prepared.rest?.byteCount ?? 0))
+        return batch
     }
 
     private nonisolated(nonsending) func wait(until deadline: ContinuousClock.Instant?) async {
@@ -128,17 +166,17 @@ extension Consumer {
                 [driver] in driver.wakeApplication()
             }
         }
-        await withTaskCancellationHandler {
+        await withTaskCancellationOrGracefulShutdownHandler {
             await withCheckedContinuation { continuation in
-                let isOver = driver.shared.withLock { shared in
-                    if shared.isReady || Task.isCancelled { return true }
+                let isOver = self.driver.shared.withLock { shared in
+                    if shared.isReady || Task.isCancelled || Task.isShuttingDownGracefully { return true }
                     shared.application.waiter = continuation
                     return false
                 }
                 if isOver { continuation.resume() }
             }
-        } onCancel: {
-            driver.wakeApplication()
+        } onCancelOrGracefulShutdown: {
+            self.driver.wakeApplication()
         }
         timer?.cancel()
     }
@@ -157,19 +195,14 @@ extension Consumer {
                         nextStep: "iterate in one place, or use a consumer for each")
                 }
                 shared.application.iterator = iterator
-                guard let current = shared.application.current, shared.core.isCurrent(current.reference),
+                guard let current = shared.application.current, shared.core.isPossessed(current.reference),
                     !current.isInterrupted.load(ordering: .relaxed), !shared.application.isClosing
                 else { return nil }
                 return current
             }
-            if Task.isCancelled { return nil }
+            if Task.isCancelled || Task.isShuttingDownGracefully { return nil }
             if let current, let record = current.next() { return (record, current) }
-            guard let batch = try await nextBatch(iterator) else { return nil }
-            driver.shared.withLock { shared in
-                guard let given = shared.core.handedOut.last else { return }
-                shared.core.handedOut.removeAll()
-                shared.application.current = CurrentRecords(batch, given.reference)
-            }
+            guard try await nextBatch(iterator, oneByOne: true) != nil else { return nil }
         }
     }
 }

@@ -73,7 +73,8 @@ extension Consumer {
             }
             let state = shared.core.slots[slot]
             let end = configuration.isolationLevel == .readCommitted ? state.lastStableOffset : state.highWatermark
-            return end.map { max(0, $0 - position.offset) }
+            // Whatever a broker says.
+            return end.map { $0 > position.offset ? $0 - position.offset : 0 }
         }
     }
 

@@ -11,11 +11,9 @@ extension Consumer {
         limit: Int = 100, timeout: Duration
     ) async throws(ClientError) -> [ConsumerBatch] {
         guard limit > 0 else { throw ClientError(.invalidArgument, "limit must be at least 1") }
-        guard let first = try await nextBatch(nil, until: ContinuousClock.now + timeout) else {
-            if Task.isCancelled { throw ClientError(.cancelled, "cancelled") }
-            return []
-        }
-        return [first] + moreBatches(limit - 1)
+        let batches = try await severalBatches(limit, until: ContinuousClock.now + timeout)
+        if batches.isEmpty, Task.isCancelled { throw ClientError(.cancelled, "cancelled") }
+        return batches
     }
 }
 

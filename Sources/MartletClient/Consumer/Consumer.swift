@@ -13,7 +13,8 @@ import Synchronization
 /// While a group divides its partitions anew, a partition is taken away only when the application asks for records, or has
 /// not asked for `maximumPollInterval`; after that time the consumer leaves the group, and joins again when it is asked.
 ///
-/// When the task that asks for records is cancelled the sequences end; what was not handed out comes the next time.
+/// When the task that asks for records is cancelled, or its service shut down gracefully, the sequences end; what was not
+/// handed out comes the next time.
 public final class Consumer: Sendable {
     enum Source: Equatable {
         case nothing
@@ -150,6 +151,9 @@ public final class Consumer: Sendable {
             }
             source = starts.isEmpty ? .nothing : .assigned
         }
+        if configuration.isAutoCommitEnabled, let link {
+            link.commits.commitInBackground(link.commits.news(in: driver.shared.withLock { $0.done }))
+        }
         driver.change { shared in
             shared.core.reportsUnknown = true
             shared.core.remove(shared.core.assignment.filter { starts[$0] == nil })
@@ -165,7 +169,7 @@ public final class Consumer: Sendable {
     }
 
     /// Ends the subscription, by leaving the group, or the assignment by hand. What the application is done with is
-    /// committed before when that happens by itself.
+    /// committed before when that happens by itself. In a `RebalanceListener` it returns before the group is left.
     public func unsubscribe() async throws(ClientError) {
         try checkOpen()
         let old = source.withLock { source in
@@ -178,6 +182,17 @@ public final class Consumer: Sendable {
                 return shared.application.takeGate()
             }
             for continuation in gate { continuation.resume() }
+            guard !ConsumerGroupLink.isInListener else {
+                Task.detached { [driver] in
+                    do throws(ClientError) {
+                        try await link.leave()
+                    } catch {
+                        driver.logger.warning("consumer.leave.failed", metadata: ["error": "\(error)"])
+                    }
+                    driver.shared.withLock { $0.application.isUnsubscribing = false }
+                }
+                return
+            }
             defer { driver.shared.withLock { $0.application.isUnsubscribing = false } }
             try await link.leave()
         } else {

@@ -1,3 +1,5 @@
+import Metrics
+
 /// How a consumer works. Kafka's names stand with each setting; defaults are Kafka's unless it says otherwise.
 public struct ConsumerConfiguration: Sendable {
     /// Where to begin in a partition without a position, or with one outside of what the partition holds.
@@ -95,6 +97,9 @@ public struct ConsumerConfiguration: Sendable {
     /// How long a partition that was assigned by hand may be unknown to the cluster before `next()` reports it (Kafka
     /// waits for ever).
     public var unknownPartitionTimeout: Duration = .seconds(10)
+
+    /// Where counts and times go (`metric.reporters`); nil for the system that the program has set up.
+    public var metricsFactory: (any MetricsFactory)?
 
     /// A consumer of the cluster to which `bootstrapServers` belong. Without a group it must be assigned by hand.
     public init(bootstrapServers: [BrokerAddress], groupId: String? = nil) {

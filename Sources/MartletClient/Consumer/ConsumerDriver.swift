@@ -1,5 +1,6 @@
 import KafkaProtocol
 import Logging
+import Metrics
 import NIOCore
 import NIOPosix
 import Synchronization
@@ -23,6 +24,7 @@ final class ConsumerDriver: @unchecked Sendable {
     let loop: any EventLoop
     let logger: Logger
     let configuration: ConsumerConfiguration
+    let metrics: ConsumerMetrics
     private var connections: [Int32: (number: Int, connection: BrokerConnection, version: Int16)] = [:]
     private var timer: Scheduled<Void>?
     private var timerDue: ContinuousClock.Instant?
@@ -35,6 +37,8 @@ final class ConsumerDriver: @unchecked Sendable {
         self.cluster = cluster
         self.configuration = configuration
         self.logger = logger
+        metrics = ConsumerMetrics(
+            clientId: configuration.clientId, factory: configuration.metricsFactory ?? MetricsSystem.factory)
         loop = MultiThreadedEventLoopGroup.singleton.next()
         var generator = SystemRandomNumberGenerator()
         shared = Mutex(Shared(core: ConsumerCore(configuration: configuration, seed: generator.next())))
@@ -128,7 +132,7 @@ final class ConsumerDriver: @unchecked Sendable {
         let version = plan.usesIds ? newest : min(newest, 12)
         do throws(ClientError) {
             let frame = try plan.frame(configuration, version: version)
-            let reply = FetchReceiver(plan: plan, version: version, driver: self)
+            let reply = FetchReceiver(plan: plan, version: version, driver: self, sent: clock.now)
             let outbound = OutboundRequest(
                 frame: frame, timeout: TimeAmount(configuration.requestTimeout + plan.maximumWait), reply: reply)
             connection.channel.writeAndFlush(outbound).whenFailure { error in
@@ -140,11 +144,15 @@ final class ConsumerDriver: @unchecked Sendable {
         }
     }
 
-    func didReceive(_ result: Result<FetchReply, ClientError>, for plan: FetchPlan) {
+    func didReceive(
+        _ result: Result<FetchReply, ClientError>, for plan: FetchPlan, sent: ContinuousClock.Instant
+    ) {
         switch result {
         case .success(let reply):
+            metrics.fetched(after: clock.now - sent, isLost: false)
             update { core, now in core.didReceive(reply, for: plan, now: now) }
         case .failure(let error):
+            metrics.fetched(after: clock.now - sent, isLost: true)
             logger.debug("consumer.fetch.lost", metadata: ["broker": "\(plan.node)", "error": "\(error)"])
             // Its bytes cannot be trusted any more, or are too late.
             if let (number, connection, _) = connections[plan.node], number == plan.connection { connection.close() }

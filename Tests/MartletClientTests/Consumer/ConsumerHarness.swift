@@ -27,6 +27,7 @@ struct ConsumerHarness {
     var now = ContinuousClock.now
     var generator: SplitMixGenerator
     var faults: Faults
+    var fetchesById = true
     var partitions: [ModelPartition]
     /// What the application has, by partition: the values from offset 0 on.
     var consumed: [[String]]
@@ -210,6 +211,8 @@ struct ConsumerHarness {
         guard !chance(faults.losses) else { return lose(place) }
         let found = sessions[plan.node, default: ModelSessions()].entries(plan)
         var reply = FetchReply()
+        // Kafka 2.8 to 3.0 know ids in their metadata, and not yet in Fetch.
+        reply.usesIds = plan.usesIds && fetchesById
         reply.errorCode = found.error
         reply.sessionId = found.id
         var left = plan.maximumBytes
@@ -217,7 +220,7 @@ struct ConsumerHarness {
             let index = Int(entry.name.partition)
             var partition = FetchReply.Partition()
             partition.index = entry.name.partition
-            partition.topicId = entry.topicId
+            if reply.usesIds { partition.topicId = entry.topicId } else { partition.topic = entry.name.topic }
             partition.errorCode = refusal(plan.node, index, epoch: entry.leaderEpoch)
             if partition.errorCode == .none, entry.offset > partitions[index].end {
                 partition.errorCode = .offsetOutOfRange

@@ -11,6 +11,7 @@ import Testing
         configuration.prefetchMemory = [1500, 20_000][Int(seed % 2)]
         var harness = ConsumerHarness(
             seed: seed, configuration: configuration, partitionCount: Int(seed % 4) + 1, faults: faults)
+        harness.fetchesById = seed % 5 != 0
         harness.step()
         for round in 0..<3000 {
             let partition = Int.random(in: 0..<harness.partitions.count, using: &harness.generator)

@@ -36,6 +36,7 @@ extension ConsumerCore {
         for name in names {
             guard let slot = index.removeValue(forKey: name) else { continue }
             invalidate(slot)
+            slots[slot].possession = nextGeneration()
             slots[slot].isAssigned = false
             queue.removeSubrange(..<queueHead)
             queueHead = 0
@@ -65,12 +66,14 @@ extension ConsumerCore {
     /// Moves a partition. What the application has of it does not count any more.
     mutating func seek(_ slot: Int, _ start: Start) {
         invalidate(slot)
+        slots[slot].possession = nextGeneration()
         begin(slot, start)
     }
 
     mutating func begin(_ slot: Int, _ start: Start) {
         slots[slot].position = nil
         slots[slot].done = nil
+        slots[slot].validatedEpoch = -1
         switch start {
         case .committed: slots[slot].phase = .needsCommitted
         case .place(let place): slots[slot].phase = .needsOffset(place)
@@ -122,6 +125,7 @@ extension ConsumerCore {
         if let error { actions.notes.append(("consumer.offset.reset", slots[slot].name, error.message)) }
         bufferedBytes -= slots[slot].clear()
         slots[slot].generation = nextGeneration()
+        slots[slot].possession = slots[slot].generation
         slots[slot].phase = .needsOffset(place)
         slots[slot].position = nil
         slots[slot].isAsking = false

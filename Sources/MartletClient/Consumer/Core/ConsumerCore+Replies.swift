@@ -8,7 +8,7 @@ extension ConsumerCore {
         nodes[plan.node]!.session.restart()
         // Without a pause, a request that cannot even be sent would be made again and again.
         for entry in plan.entries where isCurrent(entry.reference) { backOff(entry.reference.slot, now) }
-        if error.code == .malformedReply || error.code == .unsupportedVersion { errors.append(error) }
+        if error.code == .malformedReply || error.code == .unsupportedVersion { note(error) }
     }
 
     mutating func didReceive(_ reply: FetchReply, for plan: FetchPlan, now: Instant) {
@@ -31,10 +31,10 @@ extension ConsumerCore {
                 let only = plan.entries[0]
                 let isIt =
                     only.name.partition == partition.index
-                    && (plan.usesIds ? only.topicId == partition.topicId : only.name.topic == partition.topic)
+                    && (reply.usesIds ? only.topicId == partition.topicId : only.name.topic == partition.topic)
                 entry = isIt ? only : nil
             } else {
-                let topic = plan.usesIds ? byId[partition.topicId] : partition.topic
+                let topic = reply.usesIds ? byId[partition.topicId] : partition.topic
                 entry = topic.flatMap { byName[TopicPartition($0, partition.index)] }
             }
             // What came of a partition that was moved or taken away meanwhile is of no use.
@@ -57,7 +57,7 @@ extension ConsumerCore {
             // With the session's topics, or the broker itself, something is wrong that takes time.
             metadata.isNeeded = true
             for entry in plan.entries where isCurrent(entry.reference) { backOff(entry.reference.slot, now) }
-            if !code.isRetriable { errors.append(ClientError.refused(code, "fetch from broker \(plan.node)")) }
+            if !code.isRetriable { note(ClientError.refused(code, "fetch from broker \(plan.node)")) }
         }
     }
 
@@ -95,7 +95,7 @@ extension ConsumerCore {
             slots[slot].lastTurn = turns
             enqueue(slot)
         } catch {
-            errors.append(error)
+            note(error)
             backOff(slot, now)
         }
     }
@@ -107,11 +107,11 @@ extension ConsumerCore {
         let code = reply.errorCode
         switch code {
         case .offsetOutOfRange:
-            if slots[slot].preferredReplica?.node == node {
-                // A follower may be behind; the leader knows.
-                slots[slot].preferredReplica = nil
-            } else if slots[slot].hasRecords {
-                // First what was fetched before; then it will be asked again.
+            if slots[slot].preferredReplica?.node == node || slots[slot].leader != node {
+                // A follower, or a leader of before, may be behind; the leader knows.
+                if slots[slot].preferredReplica?.node == node { slots[slot].preferredReplica = nil }
+            } else if slots[slot].position != entry.offset || isPossessed(slot) {
+                // First what was fetched before, all of which the application has not seen yet; then it will be asked again.
                 backOff(slot, now)
             } else {
                 reset(slot, ClientError.refused(code, "\(entry.name) at offset \(entry.offset)"))
@@ -122,17 +122,18 @@ extension ConsumerCore {
             guard !follow(reply, slot) else { return }
             backOff(slot, now)
         case .topicAuthorizationFailed:
-            errors.append(ClientError.refused(code, "topic '\(entry.name.topic)'"))
+            note(ClientError.refused(code, "topic '\(entry.name.topic)'"))
             backOff(slot, now)
         case .unknownTopicOrPartition, .unknownTopicId, .inconsistentTopicId:
             // Metadata says whether it is gone, which it may itself hear late.
             nodes[node]!.session.restart()
+            slots[slot].preferredReplica = nil
             metadata.isNeeded = true
             backOff(slot, now)
         default:
             slots[slot].preferredReplica = nil
             metadata.isNeeded = true
-            if !code.isRetriable { errors.append(ClientError.refused(code, "\(entry.name)")) }
+            if !code.isRetriable { note(ClientError.refused(code, "\(entry.name)")) }
             backOff(slot, now)
         }
     }
@@ -168,7 +169,7 @@ extension ConsumerCore {
                     reset(reference.slot, nil)
                 }
             case .failure(let error):
-                if !error.isRetriable { errors.append(error) }
+                if !error.isRetriable { note(error) }
                 backOff(reference.slot, now)
             }
         }
@@ -187,7 +188,7 @@ extension ConsumerCore {
                 for entry in question.entries where isCurrent(entry.reference) { didValidate(entry.reference.slot) }
                 return
             }
-            if !error.isRetriable { errors.append(error) }
+            if !error.isRetriable { note(error) }
             for entry in question.entries where isCurrent(entry.reference) {
                 slots[entry.reference.slot].isAsking = false
                 backOff(entry.reference.slot, now)
@@ -197,6 +198,8 @@ extension ConsumerCore {
             for entry in question.entries where isCurrent(entry.reference) {
                 let slot = entry.reference.slot
                 slots[slot].isAsking = false
+                // What an earlier leader says of the log proves nothing for the present one's.
+                guard entry.leaderEpoch == slots[slot].leaderEpoch else { continue }
                 guard let answer = byReference[entry.reference], answer.errorCode == .none else {
                     refuse(slot, byReference[entry.reference]?.errorCode ?? .unknownServerError, now)
                     continue
@@ -212,7 +215,7 @@ extension ConsumerCore {
 
     private mutating func refuse(_ slot: Int, _ code: ErrorCode, _ now: Instant) {
         metadata.isNeeded = true
-        if !code.isRetriable { errors.append(ClientError.refused(code, "\(slots[slot].name)")) }
+        if !code.isRetriable { note(ClientError.refused(code, "\(slots[slot].name)")) }
         backOff(slot, now)
     }
 
@@ -262,7 +265,11 @@ extension ConsumerCore {
         slots[slot].fetchEpoch = epoch
         didValidate(slot)
         if truncated {
-            slots[slot].done = ConsumedOffset(answer.offset, leaderEpoch: epoch)
+            // What the application is working on is partly gone; it is not done with what comes before.
+            slots[slot].possession = nextGeneration()
+            if slots[slot].done?.offset ?? 0 > answer.offset {
+                slots[slot].done = ConsumedOffset(answer.offset, leaderEpoch: epoch)
+            }
             actions.notes.append(("consumer.log.truncated", name, "from \(position) to \(answer.offset)"))
         }
     }

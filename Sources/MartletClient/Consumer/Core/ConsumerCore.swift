@@ -53,6 +53,8 @@ struct ConsumerCore: Sendable {
     /// Something was not fetched because there is no room.
     var isShortOfMemory = false
     var handedOut: [HandedOut] = []
+    /// Whose records the application is given one by one.
+    var current: PartitionReference?
     /// Errors to be told once.
     var errors: [ClientError] = []
     var metadata = MetadataNeed()
@@ -91,6 +93,22 @@ struct ConsumerCore: Sendable {
     func isCurrent(_ reference: PartitionReference) -> Bool {
         slots.indices.contains(reference.slot) && slots[reference.slot].generation == reference.generation
             && slots[reference.slot].isAssigned
+    }
+
+    /// Whether what the application was given counts: it is done with when it asks for more.
+    func isPossessed(_ reference: PartitionReference) -> Bool {
+        slots.indices.contains(reference.slot) && slots[reference.slot].possession == reference.generation
+            && slots[reference.slot].isAssigned
+    }
+
+    /// Whether the application has records of the partition that it is not known to be done with.
+    func isPossessed(_ slot: Int) -> Bool {
+        let reference = possession(slot)
+        return current == reference || handedOut.contains { $0.reference == reference }
+    }
+
+    func possession(_ slot: Int) -> PartitionReference {
+        PartitionReference(slot: slot, generation: slots[slot].possession)
     }
 
     func reference(_ slot: Int) -> PartitionReference {
@@ -175,8 +193,13 @@ struct ConsumerCore: Sendable {
     mutating func didPrepare(
         _ taken: Taken, next: ConsumedOffset, rest: FetchedChunk?, hasRecords: Bool
     ) -> Bool {
-        guard isCurrent(taken.reference), slots[taken.reference.slot].isActive else { return false }
+        guard isCurrent(taken.reference) else { return false }
         let slot = taken.reference.slot
+        guard slots[slot].isActive, !slots[slot].isPaused else {
+            // What keeps it from going on may pass.
+            putBack(taken)
+            return false
+        }
         slots[slot].position = next.offset
         slots[slot].positionEpoch = next.leaderEpoch ?? -1
         if let rest {
@@ -185,11 +208,20 @@ struct ConsumerCore: Sendable {
         }
         enqueue(slot)
         if hasRecords {
-            handedOut.append(HandedOut(reference: taken.reference, next: next))
-        } else if !handedOut.contains(where: { $0.reference == taken.reference }) {
+            handedOut.append(HandedOut(reference: possession(slot), next: next))
+        } else if !isPossessed(slot) {
             slots[slot].done = next
         }
         return true
+    }
+
+    /// What was taken cannot be given to the application now.
+    mutating func putBack(_ taken: Taken) {
+        let slot = taken.reference.slot
+        guard isCurrent(taken.reference), !slots[slot].isLeaving else { return }
+        slots[slot].putBack(taken.chunk)
+        bufferedBytes += taken.chunk.byteCount
+        enqueue(slot)
     }
 
     /// A damaged batch: it is fetched again, since it may have suffered on its way.
@@ -202,7 +234,7 @@ struct ConsumerCore: Sendable {
 
     /// The application is done with what it was given.
     mutating func finishHandedOut() {
-        for given in handedOut where isCurrent(given.reference) { slots[given.reference.slot].done = given.next }
+        for given in handedOut where isPossessed(given.reference) { slots[given.reference.slot].done = given.next }
         handedOut.removeAll(keepingCapacity: true)
     }
 
@@ -218,6 +250,16 @@ struct ConsumerCore: Sendable {
             checkEpoch(slot)
         }
     }
+
+    /// An error that the application is told once, although it may be met again and again.
+    mutating func note(_ error: ClientError) {
+        guard errors.count < Self.maximumErrors, !errors.contains(where: { $0.description == error.description }) else {
+            return
+        }
+        errors.append(error)
+    }
+
+    private static let maximumErrors = 16
 
     func isFull(_ slot: Int) -> Bool {
         slots[slot].bufferedBytes >= configuration.maximumPartitionFetchBytes

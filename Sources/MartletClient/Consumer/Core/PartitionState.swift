@@ -15,8 +15,10 @@ struct PartitionState: Sendable {
     }
 
     let name: TopicPartition
-    /// Changes whenever what is under way has become meaningless: with each assignment, seek and reset.
+    /// Changes whenever what is fetched or under way has become meaningless.
     var generation: UInt64
+    /// Changes whenever what the application has of it has become meaningless: with each assignment, seek and reset.
+    var possession: UInt64
     var isAssigned = true
     var phase: Phase
     /// A request about the phase is under way.
@@ -66,6 +68,7 @@ struct PartitionState: Sendable {
     init(name: TopicPartition, generation: UInt64, phase: Phase) {
         self.name = name
         self.generation = generation
+        possession = generation
         self.phase = phase
     }
 
@@ -112,7 +115,8 @@ struct PartitionState: Sendable {
     }
 }
 
-/// An assigned partition of a certain time.
+/// An assigned partition of a certain time: of its `generation` for what is fetched, of its `possession` for what the
+/// application has.
 struct PartitionReference: Hashable, Sendable {
     let slot: Int
     let generation: UInt64

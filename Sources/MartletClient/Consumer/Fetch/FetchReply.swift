@@ -23,6 +23,8 @@ struct FetchReply: Sendable {
         var records: ByteBuffer?
     }
 
+    /// Whether its topics go by id, from version 13 on.
+    var usesIds = false
     var throttleTimeMs: Int32 = 0
     var errorCode = ErrorCode.none
     var sessionId: Int32 = 0
@@ -50,6 +52,7 @@ struct FetchReply: Sendable {
         _ bytes: RawSpan, _ cursor: inout ByteCursor, _ version: Int16, _ frame: ByteBuffer
     ) throws(ProtocolDecodingError) {
         let flexible = version >= 12
+        usesIds = version >= 13
         _ = try cursor.int32(bytes)
         if flexible { try cursor.skipTaggedFields(bytes) }
         throttleTimeMs = try cursor.int32(bytes)

@@ -21,10 +21,14 @@ final class CommitQueue: Sendable {
 
     private let send: @Sendable (Offsets) async throws(ClientError) -> Void
     private let logger: Logger
+    private let metrics: ConsumerMetrics
     private let state = Mutex(State())
 
-    init(logger: Logger, send: @escaping @Sendable (Offsets) async throws(ClientError) -> Void) {
+    init(
+        logger: Logger, metrics: ConsumerMetrics, send: @escaping @Sendable (Offsets) async throws(ClientError) -> Void
+    ) {
         self.logger = logger
+        self.metrics = metrics
         self.send = send
     }
 
@@ -92,11 +96,15 @@ final class CommitQueue: Sendable {
         while let pending = next() {
             var outcome = Outcome.success(())
             do throws(ClientError) {
-                if !pending.offsets.isEmpty { try await send(pending.offsets) }
+                if !pending.offsets.isEmpty {
+                    try await send(pending.offsets)
+                    metrics.committed(isFailed: false)
+                }
                 learn(pending.offsets)
                 state.withLock { $0.lastError = nil }
             } catch {
                 outcome = .failure(error)
+                metrics.committed(isFailed: true)
                 logger.warning("consumer.commit.failed", metadata: ["error": "\(error)"])
                 state.withLock { $0.lastError = error }
             }

@@ -4,6 +4,9 @@ import Synchronization
 
 /// Between a consumer and its group: partitions that come and go, commits, and the times at which they are due.
 final class ConsumerGroupLink: GroupMembershipDelegate {
+    /// The membership waits for the listener, so that the listener cannot wait for the membership's end.
+    @TaskLocal static var isInListener = false
+
     private struct State {
         weak var consumer: Consumer?
         var timers: [RepeatedTask] = []
@@ -25,7 +28,7 @@ final class ConsumerGroupLink: GroupMembershipDelegate {
         self.logger = logger
         let (cluster, current) = (driver.cluster, CurrentMembership())
         self.current = current
-        commits = CommitQueue(logger: logger) { offsets throws(ClientError) in
+        commits = CommitQueue(logger: logger, metrics: driver.metrics) { offsets throws(ClientError) in
             if let membership = current.membership {
                 try await membership.commit(offsets)
             } else {
@@ -144,7 +147,11 @@ final class ConsumerGroupLink: GroupMembershipDelegate {
         logger.warning(
             "consumer.poll.late",
             metadata: ["group": "\(groupId)", "max.poll.interval": "\(configuration.maximumPollInterval)"])
-        Task { await membership.pollTimedOut() }
+        Task {
+            await membership.pollTimedOut()
+            // It may have asked before the membership knew that it was late.
+            if !driver.shared.withLock({ $0.application.hasTimedOut }) { membership.polled() }
+        }
     }
 
     // MARK: Partitions
@@ -167,10 +174,12 @@ final class ConsumerGroupLink: GroupMembershipDelegate {
             await commits.drain()
         }
         if let listener = configuration.rebalanceListener, let consumer, !partitions.isEmpty {
-            if lost {
-                await listener.partitionsLost(partitions, from: consumer)
-            } else {
-                await listener.partitionsRevoked(partitions, from: consumer)
+            await Self.$isInListener.withValue(true) {
+                if lost {
+                    await listener.partitionsLost(partitions, from: consumer)
+                } else {
+                    await listener.partitionsRevoked(partitions, from: consumer)
+                }
             }
         }
         commits.forget(partitions)
@@ -179,15 +188,20 @@ final class ConsumerGroupLink: GroupMembershipDelegate {
     }
 
     func partitionsAssigned(_ added: [TopicPartition], all: [TopicPartition]) async {
+        driver.metrics.rebalanced()
+        let listener = added.isEmpty ? nil : configuration.rebalanceListener
+        // First, so that nothing of them is handed out before the listener has had its say.
+        if listener != nil { await hold(waits: true) }
         let keep = Set(all)
         driver.change { shared in
             shared.core.reportsUnknown = false
             shared.core.remove(shared.core.assignment.filter { !keep.contains($0) })
             for partition in all { shared.core.add(partition, .committed) }
         }
-        guard let listener = configuration.rebalanceListener, !added.isEmpty else { return }
-        await hold(waits: true)
-        if let consumer = state.withLock({ $0.consumer }) { await listener.partitionsAssigned(added, to: consumer) }
+        guard let listener else { return }
+        if let consumer = state.withLock({ $0.consumer }) {
+            await Self.$isInListener.withValue(true) { await listener.partitionsAssigned(added, to: consumer) }
+        }
         release()
     }
 

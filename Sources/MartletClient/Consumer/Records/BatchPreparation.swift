@@ -26,10 +26,11 @@ final class BatchPreparation: @unchecked Sendable {
         limit = decompressedLimit
     }
 
-    /// The records of `chunk` or of its first batches. Throws `malformedReply` when one is damaged.
+    /// The records of `chunk` or of its first batches. Throws `malformedReply` when the first one is damaged. Looks at each
+    /// record, so that whoever iterates over them meets no damage.
     func prepare(_ chunk: FetchedChunk, of partition: TopicPartition) throws(ClientError) -> Prepared {
         try chunk.bytes.withUnsafeReadableBytes { (memory) throws(ClientError) in
-            try prepare(chunk, memory, partition)
+            try prepare(chunk, memory, partition, upTo: memory.count)
         }
     }
 
@@ -39,18 +40,20 @@ final class BatchPreparation: @unchecked Sendable {
         /// Where it begins in the fetched or in the decompressed bytes.
         let range: Range<Int>
         let isDecompressed: Bool
+        /// Where its batch begins in the chunk.
+        let position: Int
     }
 
     private func prepare(
-        _ chunk: FetchedChunk, _ memory: UnsafeRawBufferPointer, _ partition: TopicPartition
+        _ original: FetchedChunk, _ memory: UnsafeRawBufferPointer, _ partition: TopicPartition, upTo end: Int
     ) throws(ClientError) -> Prepared {
-        var chunk = chunk
+        var chunk = original
         var drafts: [Draft] = []
         var scratch: ScratchBuffer?
         var position = 0
         var next = chunk.startOffset
         var epoch: Int32 = -1
-        while position < memory.count, (scratch?.count ?? 0) < Self.decompressedGoal {
+        while position < end, (scratch?.count ?? 0) < Self.decompressedGoal {
             let batch = memory.slice(position..<memory.count)
             guard let header = RecordBatchHeader(batch) else {
                 preconditionFailure("the chunk was cut into whole batches")
@@ -58,6 +61,8 @@ final class BatchPreparation: @unchecked Sendable {
             do throws(RecordFormatError) {
                 if let draft = try draft(header, batch, at: position, &chunk, &scratch) { drafts.append(draft) }
             } catch {
+                // What comes before a damaged one is as good as ever.
+                if position > 0 { break }
                 throw ClientError(
                     .malformedReply, "\(partition): the batch at offset \(header.baseOffset) is damaged: \(error)",
                     nextStep: "check the broker's log files with 'martlet log dump', or seek beyond it")
@@ -68,7 +73,20 @@ final class BatchPreparation: @unchecked Sendable {
         }
         let sections = drafts.map { draft in section(draft, memory, scratch) }
         var prepared = Prepared(batch: nil, nextOffset: next, leaderEpoch: epoch, rest: nil)
-        prepared.batch = try batch(sections, chunk, partition, nextOffset: next, decompressed: scratch)
+        var walk = RecordWalk(startOffset: chunk.startOffset)
+        for (section, draft) in zip(sections, drafts) where !walk.walk(section) {
+            if draft.position > 0 { return try prepare(original, memory, partition, upTo: draft.position) }
+            throw ClientError(
+                .malformedReply,
+                "\(partition): the batch at offset \(section.baseOffset) has records that are none",
+                nextStep: "check the broker's log files with 'martlet log dump', or seek beyond it")
+        }
+        if walk.count > 0 {
+            prepared.batch = ConsumerBatch(
+                storage: RecordStorage(partition, sections: sections, frame: chunk.bytes, decompressed: scratch),
+                firstOffset: walk.first, lastOffset: walk.last, nextOffset: next, highWatermark: chunk.highWatermark,
+                count: walk.count)
+        }
         if position < memory.count {
             var rest = chunk
             rest.bytes.moveReaderIndex(forwardBy: position)
@@ -93,7 +111,7 @@ final class BatchPreparation: @unchecked Sendable {
         guard codec != .none else {
             return Draft(
                 header: header, range: position + RecordBatchHeader.byteCount..<position + header.totalLength,
-                isDecompressed: false)
+                isDecompressed: false, position: position)
         }
         let output = scratch ?? ScratchBuffer()
         scratch = output
@@ -104,7 +122,7 @@ final class BatchPreparation: @unchecked Sendable {
         } catch {
             throw .compression(error)
         }
-        return Draft(header: header, range: start..<output.count, isDecompressed: true)
+        return Draft(header: header, range: start..<output.count, isDecompressed: true, position: position)
     }
 
     private func section(
@@ -118,25 +136,6 @@ final class BatchPreparation: @unchecked Sendable {
             baseTimestamp: header.baseTimestamp,
             appendTime: header.attributes.contains(.logAppendTime) ? header.maxTimestamp : nil,
             lastOffset: header.lastOffset, recordCount: header.recordCount, leaderEpoch: header.partitionLeaderEpoch)
-    }
-
-    /// Looks at each record, so that whoever iterates over them meets no damage.
-    private func batch(
-        _ sections: [RecordStorage.Section], _ chunk: FetchedChunk, _ partition: TopicPartition, nextOffset: Int64,
-        decompressed: ScratchBuffer?
-    ) throws(ClientError) -> ConsumerBatch? {
-        var walk = RecordWalk(startOffset: chunk.startOffset)
-        for section in sections where !walk.walk(section) {
-            throw ClientError(
-                .malformedReply,
-                "\(partition): the batch at offset \(section.baseOffset) has records that are none",
-                nextStep: "check the broker's log files with 'martlet log dump', or seek beyond it")
-        }
-        guard walk.count > 0 else { return nil }
-        return ConsumerBatch(
-            storage: RecordStorage(partition, sections: sections, frame: chunk.bytes, decompressed: decompressed),
-            firstOffset: walk.first, lastOffset: walk.last, nextOffset: nextOffset,
-            highWatermark: chunk.highWatermark, count: walk.count)
     }
 }
 

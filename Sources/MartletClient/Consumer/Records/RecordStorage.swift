@@ -17,6 +17,9 @@ final class RecordStorage: @unchecked Sendable {
         let leaderEpoch: Int32
     }
 
+    /// Of the records, decompressed.
+    var byteCount: Int { sections.reduce(0) { $0 + ($1.end - $1.start) } }
+
     let topicPartition: TopicPartition
     let sections: [Section]
     /// Keep the sections' bytes where they are.

@@ -8,6 +8,7 @@ extension GroupMembership {
         case .askForTopics(let number, let question):
             start(number) { .toldTopics(number, await self.answer(question)) }
         case .revoke(let partitions, let lost):
+            if lost { state.withLock { $0.losses += 1 } }
             logger.debug(
                 lost ? "group.partitions.lost" : "group.partitions.revoked",
                 metadata: ["partitions": "\(partitions)"])

@@ -6,8 +6,10 @@ extension GroupMembership {
     /// `default.api.timeout.ms`, and `refused`.
     package func commit(_ offsets: [TopicPartition: ConsumedOffset]) async throws(ClientError) {
         guard !offsets.isEmpty else { return }
+        let losses = state.withLock { $0.losses }
         try await retrying { identity throws(ClientError) in
-            guard identity.epoch >= 0 else {
+            // Others may have committed since: as who it is next, the member would set them back.
+            guard identity.epoch >= 0, state.withLock({ $0.losses }) == losses else {
                 throw ClientError(.commitFailed, "\(subject): not committed, because this consumer is no member now")
             }
             let response = try await send(commitRequest(offsets, identity))

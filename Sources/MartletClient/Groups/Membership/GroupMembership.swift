@@ -18,6 +18,8 @@ package final class GroupMembership: Sendable {
         var commits: [Int: CheckedContinuation<Result<OffsetCommitResponse, ClientError>, Never>] = [:]
         var lastCommit = 0
         var waiters: [CheckedContinuation<Void, Never>] = []
+        /// How often partitions were lost to others.
+        var losses = 0
         /// From then on nothing more is waited for.
         var leaveDeadline: ContinuousClock.Instant?
         var leaveError: ClientError?
