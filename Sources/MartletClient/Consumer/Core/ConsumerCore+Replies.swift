@@ -1,11 +1,11 @@
 import KafkaProtocol
 
 extension ConsumerCore {
-    /// The fetch's connection has ended, or its reply cannot be read.
+    /// The fetch's connection has ended or is being ended, which counts from now on: to fetch from it again would fail at
+    /// once, again and again.
     mutating func didLose(_ plan: FetchPlan, _ error: ClientError, now: Instant) {
         guard nodes[plan.node]?.connection == plan.connection else { return }
-        finishFetch(plan.node)
-        nodes[plan.node]!.session.restart()
+        disconnect(plan.node, connection: plan.connection, now: now)
         if error.code == .malformedReply || error.code == .unsupportedVersion { errors.append(error) }
     }
 
