@@ -139,11 +139,19 @@ def test_a_group_is_shared(make_broker, make_topic, tmp_path, client, protocol, 
     rounds = [[f"{name}-{number}" for number in range(4 * PARTITIONS)] for name in ("first", "both", "last")]
     produce(broker, topic, rounds[0])
     members = []
+
+    def wait(condition, what):
+        try:
+            wait_until(condition, 20, what)
+        except AssertionError as error:
+            found = [(type(m).__name__, m.owned, len(m.values), m.problem) for m in members]
+            raise AssertionError(f"{error}; {found}") from None
+
     try:
         members.append(swift() if swift_comes_first else other())
         first = members[0]
-        wait_until(lambda: first.owned == every, 20, f"all partitions for the first: {first.problem}")
-        wait_until(lambda: committed_offsets(broker, group, topic, PARTITIONS) == {p: 4 for p in every}, 20, "commits")
+        wait(lambda: first.owned == every, "all partitions for the first")
+        wait(lambda: committed_offsets(broker, group, topic, PARTITIONS) == {p: 4 for p in every}, "commits")
         members.append(other() if swift_comes_first else swift())
         second = members[1]
 
@@ -151,16 +159,15 @@ def test_a_group_is_shared(make_broker, make_topic, tmp_path, client, protocol, 
             halves = [member.owned for member in members]
             return min(map(len, halves)) >= 3 and halves[0] | halves[1] == every and not halves[0] & halves[1]
 
-        wait_until(is_shared, 20, "two halves")
+        wait(is_shared, "two halves")
         produce(broker, topic, rounds[1])
-        wait_until(lambda: len(first.values + second.values) >= 8 * PARTITIONS, 20,
-                   f"all records: {[(m.owned, len(m.values), m.problem) for m in members]}")
-        wait_until(lambda: committed_offsets(broker, group, topic, PARTITIONS) == {p: 8 for p in every}, 20, "commits")
+        wait(lambda: len(first.values + second.values) >= 8 * PARTITIONS, "all records")
+        wait(lambda: committed_offsets(broker, group, topic, PARTITIONS) == {p: 8 for p in every}, "commits")
         assert is_shared() and second.values
         first.leave()
-        wait_until(lambda: second.owned == every, 20, "all partitions for the second")
+        wait(lambda: second.owned == every, "all partitions for the second")
         produce(broker, topic, rounds[2])
-        wait_until(lambda: len(first.values + second.values) >= 12 * PARTITIONS, 20, "all records")
+        wait(lambda: len(first.values + second.values) >= 12 * PARTITIONS, "all records")
         second.leave()
     finally:
         for member in members:

@@ -34,21 +34,28 @@ def read(broker, topic, **options):
 
 
 MESSAGES = [
-    Message(b"key", b"value", [("name", b"text"), ("name", b"again"), ("nothing", None), ("empty", b"")], 1_000),
+    Message(b"key", b"value", [("name", b"text"), ("name", b"again"), ("empty", b"")], 1_000),
+    Message(b"key", b"value", [("nothing", None), ("any", bytes(range(256)))], 1_500),
     Message(b"deleted", None, [], 2_000), Message(None, None, [("only", b"headers")], 3_000),
     Message(b"", b"", [], 4_000), Message(None, "ä ß € 木".encode(), [], 5_000),
     Message(None, bytes(range(256)) * 400, [], 6_000),
 ] + [Message(b"%d" % number, b"%d " % number + b"abc" * (number % 50), [], 10_000 + number) for number in range(300)]
 
 
+def is_possible(message):
+    """With kafka-python and aiokafka."""
+    return (message.key, message.value) != (None, None) and all(value is not None for _, value in message.headers)
+
+
 @pytest.mark.parametrize("client", CLIENTS)
 def test_the_swift_consumer_reads_what_others_write(broker, make_topic, client):
     """Every codec; keys, values and headers that are absent, empty, text or any bytes; timestamps."""
+    messages = [message for message in MESSAGES if client == "confluent" or is_possible(message)]
     for codec in CODECS:
         topic = make_topic(broker)
-        offsets = produce(client, broker.bootstrap, topic, MESSAGES, codec)
+        offsets = produce(client, broker.bootstrap, topic, messages, codec)
         found = read(broker, topic)
-        assert [message.content() for message in found] == [message.content() for message in MESSAGES], codec
+        assert [message.content() for message in found] == [message.content() for message in messages], codec
         assert [message.offset for message in found] == offsets
 
 
@@ -79,13 +86,12 @@ def test_the_swift_consumer_does_not_see_aborted_transactions_of_others(broker, 
         producer.close()
 
 
-@pytest.mark.parametrize("codec", CODECS)
-def test_others_do_not_see_aborted_transactions_of_the_swift_producer(broker, make_topic, codec):
-    topic = make_topic(broker, 2)
-    run("write", broker, topic=topic, partitions=2, id="swift-id", count=9, compression=codec)
-    for client in TRANSACTIONS:
-        for partition in range(2):
+def test_others_do_not_see_aborted_transactions_of_the_swift_producer(broker, make_topic):
+    """With each codec."""
+    for codec in CODECS:
+        topic = make_topic(broker, 2)
+        run("write", broker, topic=topic, partitions=2, id="swift-id", count=9, compression=codec)
+        for partition, client in [(0, "confluent"), (1, "kafka-python"), (1, "aiokafka")]:
             values = [value for _, _, value in read_to_end(client, broker.bootstrap, topic, partition)]
-            assert values == [f"committed-{number}" for number in (0, 1, 3, 4, 6, 7)], client
-            everything = read_to_end(client, broker.bootstrap, topic, partition, committed=False)
-            assert len(everything) == 9, client
+            assert values == [f"committed-{number}" for number in (0, 1, 3, 4, 6, 7)], (codec, client)
+        assert len(read_to_end("confluent", broker.bootstrap, topic, 0, committed=False)) == 9
