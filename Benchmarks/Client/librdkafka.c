@@ -117,34 +117,29 @@ static int end_to_end(const char *servers, const char *topic_name, long count) {
     char value[100];
     memset(value, 'x', sizeof value);
     double *latencies = malloc(sizeof *latencies * (count + 1));
-    long warm = 0, taken = 0;
-    double cpu = 0, start = 0;
-    while (taken < count) {
-        double sent = seconds();
-        rd_kafka_produce(topic, (warm + taken) & 3, RD_KAFKA_MSG_F_COPY, value, sizeof value, NULL, 0, NULL);
-        // Where the consumer has not begun yet, the record is not seen.
-        rd_kafka_message_t *message = rd_kafka_consumer_poll(consumer, warm < 100 ? 100 : 10000);
-        double latency = seconds() - sent;
-        rd_kafka_poll(producer, 0);
-        if (!message) {
-            if (warm >= 100) return 1;
+    // The first ones wait until the consumer has found the end of the partitions.
+    for (int warm = 0; warm < 100;) {
+        rd_kafka_produce(topic, warm & 3, RD_KAFKA_MSG_F_COPY, value, sizeof value, NULL, 0, NULL);
+        rd_kafka_message_t *message = rd_kafka_consumer_poll(consumer, 100);
+        if (message) {
             warm++;
-            continue;
-        }
-        if (message->err) {
             rd_kafka_message_destroy(message);
-            warm++;
-            continue;
+        }
+    }
+    for (rd_kafka_message_t *message; (message = rd_kafka_consumer_poll(consumer, 200));) rd_kafka_message_destroy(message);
+    double start = seconds(), cpu = cpu_seconds();
+    for (long i = 0; i < count; i++) {
+        double sent = seconds();
+        memcpy(value, &i, sizeof i);
+        rd_kafka_produce(topic, i & 3, RD_KAFKA_MSG_F_COPY, value, sizeof value, NULL, 0, NULL);
+        rd_kafka_message_t *message = rd_kafka_consumer_poll(consumer, 10000);
+        latencies[i] = seconds() - sent;
+        if (!message || message->err || memcmp(message->payload, &i, sizeof i)) {
+            fprintf(stderr, "record %ld did not come\n", i);
+            return 1;
         }
         rd_kafka_message_destroy(message);
-        if (warm < 100) {
-            if (++warm == 100) {
-                start = seconds();
-                cpu = cpu_seconds();
-            }
-        } else {
-            latencies[taken++] = latency;
-        }
+        rd_kafka_poll(producer, 0);
     }
     double wall = seconds() - start;
     cpu = cpu_seconds() - cpu;

@@ -130,25 +130,26 @@ func endToEnd(_ configuration: ProducerConfiguration) async throws {
     let consumer = try Consumer(configuration: consumerConfiguration)
     try consumer.assign(Dictionary(uniqueKeysWithValues: partitions.map { ($0, .end) }))
     let producer = try Producer(configuration: configuration)
-    let value = [UInt8](repeating: 0x78, count: 100)
+    var value = [UInt8](repeating: 0x78, count: 100)
     let clock = ContinuousClock()
     var latencies: [Double] = []
-    // Where the consumer has not begun yet, the record is not seen.
-    var warm = 0
     var start = (time: clock.now, cpu: cpuSeconds())
+    // The first ones wait until the consumer has found the end of the partitions.
+    var warm = 0
+    while warm < 100 {
+        try producer.enqueue(topic: topic, partition: Int32(warm & 3), value: value.span.bytes)
+        warm += try await consumer.nextBatches(timeout: .milliseconds(100)).isEmpty ? 0 : 1
+        if warm == 100 { start = (clock.now, cpuSeconds()) }
+    }
+    while try await !consumer.nextBatches(timeout: .milliseconds(200)).isEmpty {}
+    var batches = consumer.batches.makeAsyncIterator()
     while latencies.count < count {
         let sent = clock.now
-        try producer.enqueue(
-            topic: topic, partition: Int32((warm + latencies.count) & 3), value: value.span.bytes)
-        let batches = try await consumer.nextBatches(timeout: warm < 100 ? .milliseconds(100) : .seconds(10))
-        let latency = (clock.now - sent).seconds
-        if warm < 100 {
-            warm += 1
-            if warm == 100 { start = (clock.now, cpuSeconds()) }
-        } else {
-            guard !batches.isEmpty else { fatalError("a record did not come") }
-            latencies.append(latency)
-        }
+        withUnsafeBytes(of: latencies.count) { value.replaceSubrange(0..<8, with: $0) }
+        try producer.enqueue(topic: topic, partition: Int32(latencies.count & 3), value: value.span.bytes)
+        let record = try await batches.next()?.first { _ in true }
+        latencies.append((clock.now - sent).seconds)
+        guard record?.value?.elementsEqual(value) == true else { fatalError("a record did not come") }
     }
     let wall = (clock.now - start.time).seconds
     let used = cpuSeconds() - start.cpu

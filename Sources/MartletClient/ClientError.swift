@@ -61,6 +61,9 @@ public struct ClientError: Error, Sendable, CustomStringConvertible {
     /// Whether the client that threw it cannot be used any more and must be closed.
     public let isFatal: Bool
 
+    /// Whether a connection to one broker failed while others can be reached, so that its work may go to one of them.
+    private(set) var isOfOneBroker = false
+
     /// Whether a connection failed because nobody knows the host's name.
     let isUnresolved: Bool
 
@@ -92,6 +95,13 @@ public struct ClientError: Error, Sendable, CustomStringConvertible {
     /// `message; nextStep`, one line.
     public var description: String {
         nextStep.map { "\(message); \($0)" } ?? message
+    }
+
+    /// The same error of one of several brokers.
+    func ofOneBroker() -> ClientError {
+        var error = self
+        error.isOfOneBroker = true
+        return error
     }
 
     /// The same error of a client that cannot go on.

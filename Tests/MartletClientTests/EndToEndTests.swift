@@ -23,17 +23,6 @@ import Testing
         }
     }
 
-    private func values(_ fetched: [FetchedRecords]) throws -> [String] {
-        var values: [String] = []
-        for records in fetched {
-            try records.forEachRecord(with: RecordBatchReader()) { record in
-                values.append(String(decoding: record.value!, as: UTF8.self))
-                return true
-            }
-        }
-        return values
-    }
-
     @Test(.timeLimit(.minutes(1))) func whatIsProducedIsConsumedOnce() async throws {
         try await withCluster { cluster in
             let administrator = Admin(cluster: cluster)
@@ -52,10 +41,15 @@ import Testing
             let partitions = (0..<3).map { TopicPartition("t", $0) }
             let ends = try await administrator.offsets(of: partitions, at: .latest)
             #expect(ends.values.map(\.offset).reduce(0, +) == 1000)
-            let consumer = OldConsumer(cluster: cluster)
-            await consumer.assign(Dictionary(uniqueKeysWithValues: partitions.map { ($0, 0) }))
+            let consumer = try Consumer(
+                cluster: cluster, configuration: ConsumerConfiguration(bootstrapServers: cluster.bootstrap))
+            try consumer.assign(partitions, from: .beginning)
             var seen: [String] = []
-            while seen.count < 1000 { seen += try values(await consumer.poll()) }
+            for try await record in consumer.records {
+                seen.append(record.value?.string ?? "null")
+                if seen.count == 1000 { break }
+            }
+            await consumer.close()
             #expect(seen.sorted() == (0..<1000).map { "\($0)" }.sorted())
         }
     }
@@ -66,21 +60,20 @@ import Testing
             _ = try await administrator.createTopic("t", partitions: 2, replicationFactor: 1, configuration: [])
             let producer = try Producer(
                 cluster: cluster, configuration: ProducerConfiguration(bootstrapServers: cluster.bootstrap))
-            var options = GroupOptions()
-            options.resetPolicy = .earliest
+            var configuration = ConsumerConfiguration(bootstrapServers: cluster.bootstrap, groupId: "g")
+            configuration.offsetReset = .earliest
             for round in 0..<2 {
                 for record in records("t", 50) { try producer.enqueue(record) }
                 try await producer.flush()
-                let consumer = GroupConsumer(cluster: cluster, groupId: "g", topics: ["t"], options: options)
+                let consumer = try Consumer(cluster: cluster, configuration: configuration)
+                try consumer.subscribe(to: ["t"])
                 var count = 0
                 while count < 50 {
-                    for fetched in try await consumer.poll() {
-                        count += try values([fetched]).count
-                        await consumer.markConsumed(fetched.partition, nextOffset: fetched.nextOffset)
-                    }
+                    count += try await consumer.nextBatches(timeout: .seconds(5)).reduce(0) { $0 + $1.count }
                 }
                 #expect(count == 50, "round \(round)")
-                try await consumer.close()
+                try await consumer.commit()
+                await consumer.close()
             }
             let described = try await administrator.describeGroup("g")
             #expect(described.state == "Empty")
@@ -88,34 +81,6 @@ import Testing
             #expect(committed.values.map(\.offset).reduce(0, +) == 100)
             try await administrator.deleteGroup("g")
             await #expect(throws: ClientError.self) { try await administrator.describeGroup("g") }
-        }
-    }
-
-    @Test(.timeLimit(.minutes(1))) func twoMembersShareATopic() async throws {
-        try await withCluster { cluster in
-            _ = try await Admin(cluster: cluster)
-                .createTopic("t", partitions: 5, replicationFactor: 1, configuration: [])
-            let first = GroupMember(cluster: cluster, groupId: "g", topics: ["t"], options: GroupOptions())
-            #expect(try await first.join().count == 5)
-            // Of another client: a broker answers one connection's requests in turn, and a join waits.
-            let other = Cluster(bootstrap: cluster.bootstrap)
-            let second = GroupMember(cluster: other, groupId: "g", topics: ["t"], options: GroupOptions())
-            async let joined = second.join()
-            while try await !first.heartbeat() { try await Task.sleep(for: .milliseconds(10)) }
-            let again = try await first.join()
-            let rest = try await joined
-            #expect(Set(again).union(rest) == Set((0..<5).map { TopicPartition("t", $0) }))
-            #expect(Set([again.count, rest.count]) == [2, 3])
-
-            // One of them is the leader, which sees that the topic has grown.
-            let unchanged = [try await first.mustDivideAgain(), try await second.mustDivideAgain()]
-            #expect(unchanged == [false, false])
-            try await Admin(cluster: cluster).createPartitions("t", count: 7)
-            let seen = [try await first.mustDivideAgain(), try await second.mustDivideAgain()]
-            #expect(seen.filter(\.self).count == 1)
-            try await first.leave()
-            try await second.leave()
-            await other.close()
         }
     }
 

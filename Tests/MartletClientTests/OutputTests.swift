@@ -1,7 +1,8 @@
-import MartletClient
+import NIOCore
 import RecordFormat
 import Testing
 
+@testable import MartletClient
 @testable import martlet
 
 @Suite struct OutputTests {
@@ -41,13 +42,13 @@ import Testing
             key: record.key, value: record.value,
             headers: record.headers.map { RecordHeader(key: $0.key, value: $0.value) },
             timestamp: record.timestamp ?? -1)
-        let batch = try builder.build()
+        let chunk = try FetchedChunk(
+            TopicPartition("t", 2), bytes: ByteBuffer(bytes: try builder.build()), startOffset: 7, highWatermark: 8,
+            abortedTransactions: nil)
+        let prepared = try BatchPreparation(checksCRCs: true, decompressedLimit: 1 << 20)
+            .prepare(try #require(chunk), of: TopicPartition("t", 2))
         var output: [UInt8] = []
-        try batch.withUnsafeBytes { bytes in
-            try RecordBatchReader().forEachRecord(of: bytes) { view throws(RecordFormatError) in
-                try printer.append(view, of: TopicPartition("t", 2), to: &output)
-            }
-        }
+        prepared.batch?.forEachRecord { printer.append($0, to: &output) }
         return String(decoding: output, as: UTF8.self)
     }
 

@@ -96,12 +96,16 @@ struct WireClient {
 enum FetchedBatches {
     /// The values in the records of a fetch reply.
     static func values(_ bytes: [UInt8]) throws -> [String] {
-        let records = try FetchedRecords(
-            partition: TopicPartition("t", 0), bytes: bytes, startOffset: 0, highWatermark: 0)
+        let reader = RecordBatchReader()
         var values: [String] = []
-        try records.forEachRecord(with: RecordBatchReader()) { record in
-            values.append(String(decoding: record.value ?? .init(start: nil, count: 0), as: UTF8.self))
-            return true
+        try bytes.withUnsafeBytes { memory in
+            var rest = memory[...]
+            while let header = RecordBatchHeader(UnsafeRawBufferPointer(rebasing: rest)) {
+                for record in try reader.records(of: UnsafeRawBufferPointer(rebasing: rest)) {
+                    values.append(String(decoding: record.value ?? [], as: UTF8.self))
+                }
+                rest = rest.dropFirst(header.totalLength)
+            }
         }
         return values
     }

@@ -59,22 +59,6 @@ extension Admin {
         error.isRetriable && error.protocolCode != .unknownTopicOrPartition && error.protocolCode != .unknownTopicId
     }
 
-    /// Things by the broker that answers for each; a thing whose broker is not known yet has its error.
-    func grouped<Item: Hashable & Sendable>(
-        _ items: [Item], by node: @Sendable (Item) async throws(ClientError) -> Int32
-    ) async -> (byNode: [Int32: [Item]], failures: [Item: ClientError]) {
-        var byNode: [Int32: [Item]] = [:]
-        var failures: [Item: ClientError] = [:]
-        for item in items {
-            do throws(ClientError) {
-                byNode[try await node(item), default: []].append(item)
-            } catch {
-                failures[item] = error
-            }
-        }
-        return (byNode, failures)
-    }
-
     /// As `batched`, for partitions that their leaders are asked about.
     func atLeaders<Value: Sendable>(
         _ partitions: some Sequence<TopicPartition>,
@@ -85,18 +69,32 @@ extension Admin {
     ) async throws(ClientError) -> Results<TopicPartition, Value> {
         let cluster = cluster
         return try await batched(partitions) { open async throws(ClientError) in
-            let (byLeader, failures) = await grouped(open) { partition async throws(ClientError) in
-                try await cluster.leader(of: partition)
+            var view = await cluster.view
+            let unknown = open.filter { view.leader(of: $0) == nil }
+            if !unknown.isEmpty {
+                try await cluster.refreshLeaders(of: unknown.map(\.topic))
+                view = await cluster.view
             }
-            var results: Results<TopicPartition, Value> = failures.mapValues { .failure($0) }
-            for (leader, partitions) in byLeader {
-                let answers = try await ask(try await cluster.connection(.node(leader)), partitions)
-                results.merge(answers) { $1 }
+            var byLeader: [Int32: [TopicPartition]] = [:]
+            var results: Results<TopicPartition, Value> = [:]
+            for partition in open {
+                if let leader = view.leader(of: partition) {
+                    byLeader[leader, default: []].append(partition)
+                } else {
+                    let isThere = view.partition(partition) != nil
+                    results[partition] = .failure(
+                        .refused(isThere ? .leaderNotAvailable : .unknownTopicOrPartition, "\(partition)"))
+                }
             }
-            let moved = results.filter {
-                if case .failure(let error) = $0.value { error.isRetriable } else { false }
+            results.merge(await askEach(byLeader, for: .general, ask)) { $1 }
+            let moved = results.filter { $0.value.failure?.isRetriable == true }
+            if !moved.isEmpty {
+                do throws(ClientError) {
+                    try await cluster.refreshLeaders(of: moved.keys.map(\.topic))
+                } catch {
+                    // What the next round meets is reported.
+                }
             }
-            if !moved.isEmpty { try await cluster.refreshLeaders(of: moved.keys.map(\.topic)) }
             return results
         }
     }
@@ -108,19 +106,37 @@ extension Admin {
     ) async throws(ClientError) -> Results<String, Value> {
         let cluster = cluster
         return try await batched(groups) { open async throws(ClientError) in
-            let (byNode, failures) = await grouped(open) { group async throws(ClientError) in
-                try await cluster.coordinatorNode(ofGroup: group)
+            var byNode: [Int32: [String]] = [:]
+            var results: Results<String, Value> = [:]
+            for group in open {
+                do throws(ClientError) {
+                    byNode[try await cluster.coordinatorNode(ofGroup: group), default: []].append(group)
+                } catch {
+                    results[group] = .failure(error)
+                }
             }
-            var results: Results<String, Value> = failures.mapValues { .failure($0) }
-            for (node, groups) in byNode {
-                let connection = try await cluster.connection(.node(node), for: .coordinator)
-                results.merge(try await ask(connection, groups)) { $1 }
-            }
+            results.merge(await askEach(byNode, for: .coordinator, ask)) { $1 }
             for case (let group, .failure(let error)) in results where error.isRetriable {
                 await cluster.forget(.coordinator(group: group), after: error)
             }
             return results
         }
+    }
+
+    /// Asks each broker about its things. One that cannot be asked is the failure of its own things only.
+    private func askEach<Item: Hashable & Sendable, Value: Sendable>(
+        _ byNode: [Int32: [Item]], for purpose: Cluster.Purpose,
+        _ ask: @Sendable (BrokerConnection, [Item]) async throws(ClientError) -> Results<Item, Value>
+    ) async -> Results<Item, Value> {
+        var results: Results<Item, Value> = [:]
+        for (node, items) in byNode {
+            do throws(ClientError) {
+                results.merge(try await ask(try await cluster.connection(.node(node), for: purpose), items)) { $1 }
+            } catch {
+                for item in items { results[item] = .failure(error) }
+            }
+        }
+        return results
     }
 }
 

@@ -114,7 +114,6 @@ extension Admin {
         return try await batched(owners) { open async throws(ClientError) in
             var results: Results<ConfigurationOwner, [ConfigurationEntry]> = [:]
             for (route, owners) in Dictionary(grouping: open, by: Self.route) {
-                let connection = try await cluster.connection(route)
                 var request = DescribeConfigsRequest()
                 request.resources = owners.map { owner in
                     var resource = DescribeConfigsRequest.DescribeConfigsResource()
@@ -123,10 +122,17 @@ extension Admin {
                     resource.configurationKeys = nil
                     return resource
                 }
-                // Versions below 3 have no documentation.
-                let version = connection.version(of: DescribeConfigsRequest.self) ?? 0
-                request.includeDocumentation = withDocumentation && version >= 3
-                let response = try await connection.send(request)
+                let response: DescribeConfigsResponse
+                do throws(ClientError) {
+                    let connection = try await cluster.connection(route)
+                    // Versions below 3 have no documentation.
+                    let version = connection.version(of: DescribeConfigsRequest.self) ?? 0
+                    request.includeDocumentation = withDocumentation && version >= 3
+                    response = try await connection.send(request)
+                } catch {
+                    for owner in owners { results[owner] = .failure(error) }
+                    continue
+                }
                 for result in response.results {
                     guard
                         let owner = owners.first(where: {
@@ -173,7 +179,13 @@ extension Admin {
                     resource.configs = changes[owner]!.map(\.wire)
                     return resource
                 }
-                let response = try await cluster.connection(route).send(request)
+                let response: IncrementalAlterConfigsResponse
+                do throws(ClientError) {
+                    response = try await cluster.connection(route).send(request)
+                } catch {
+                    for owner in owners { results[owner] = .failure(error) }
+                    continue
+                }
                 for result in response.responses {
                     guard
                         let owner = owners.first(where: {

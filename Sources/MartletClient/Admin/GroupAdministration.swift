@@ -119,12 +119,18 @@ extension Admin {
                 results[group.groupId] = .failure(.refused(.groupIdNotFound, subject))
                 continue
             }
-            let members = try group.members.map { member throws(ClientError) in
-                DescribedGroup.Member(
-                    id: member.memberId, instanceId: member.groupInstanceId, clientId: member.clientId,
-                    host: member.clientHost,
-                    partitions: group.protocolType == "consumer"
-                        ? try ConsumerProtocol.assignment(member.memberAssignment) : [])
+            let members: [DescribedGroup.Member]
+            do throws(ClientError) {
+                members = try group.members.map { member throws(ClientError) in
+                    DescribedGroup.Member(
+                        id: member.memberId, instanceId: member.groupInstanceId, clientId: member.clientId,
+                        host: member.clientHost,
+                        partitions: group.protocolType == "consumer"
+                            ? try ConsumerProtocol.assignment(member.memberAssignment) : [])
+                }
+            } catch {
+                results[group.groupId] = .failure(error)
+                continue
             }
             results[group.groupId] = .of(
                 ClientError.from(group.errorCode, subject, message: group.errorMessage),

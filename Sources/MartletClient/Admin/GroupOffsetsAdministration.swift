@@ -5,13 +5,23 @@ extension Admin {
     public func committedOffsets(
         of group: String, partitions: [TopicPartition]? = nil
     ) async throws(ClientError) -> [TopicPartition: ConsumedOffset] {
+        try await committedOffsets(of: group, partitions: partitions, isForConsumer: false)
+    }
+
+    /// For a consumer that begins with them: waits for the end of transactions that commit offsets (KIP-447), and throws
+    /// where a partition has an error instead of leaving it out.
+    package func committedOffsets(
+        of group: String, partitions: [TopicPartition]?, isForConsumer: Bool
+    ) async throws(ClientError) -> [TopicPartition: ConsumedOffset] {
         let connection = try await cluster.retrying { () async throws(ClientError) in
             try await cluster.connection(.coordinator(group: group))
         }
         let asked = partitions.map { Dictionary(grouping: $0, by: \.topic) }
         var request = OffsetFetchRequest()
+        let version = connection.version(of: OffsetFetchRequest.self) ?? 0
+        request.requireStable = isForConsumer && version >= 7
         // From version 8 on several groups, from 10 on topics by id.
-        if (connection.version(of: OffsetFetchRequest.self) ?? 0) >= 8 {
+        if version >= 8 {
             var entry = OffsetFetchRequest.OffsetFetchRequestGroup()
             entry.groupId = group
             entry.topics = asked?.map { name, partitions in
@@ -33,7 +43,13 @@ extension Admin {
         let response = try await cluster.call(
             request, .coordinator(group: group), maximumVersion: 9
         ) { response in
-            ClientError.from(response.groups.first?.errorCode ?? response.errorCode, "group '\(group)'")
+            let codes = [response.groups.first?.errorCode ?? response.errorCode]
+            let ofPartitions =
+                (response.groups.first?.topics ?? []).flatMap { $0.partitions.map(\.errorCode) }
+                + response.topics.flatMap { $0.partitions.map(\.errorCode) }
+            return (codes + (isForConsumer ? ofPartitions : [])).lazy.compactMap {
+                ClientError.from($0, "group '\(group)'")
+            }.first
         }
         var offsets: [TopicPartition: ConsumedOffset] = [:]
         for topic in response.groups.first?.topics ?? [] {
@@ -120,39 +136,6 @@ extension Admin {
                 }
             }
             return results
-        }
-    }
-
-    /// Sets offsets of a group without members, or as one of its members. Throws the first failure.
-    package func commitOffsets(
-        _ offsets: [TopicPartition: ConsumedOffset], group: String, memberId: String = "", generation: Int32 = -1
-    ) async throws(ClientError) {
-        guard !offsets.isEmpty else { return }
-        var request = OffsetCommitRequest()
-        request.groupId = group
-        request.memberId = memberId
-        request.generationIdOrMemberEpoch = generation
-        request.topics = Dictionary(grouping: offsets, by: \.key.topic).map { name, entries in
-            var topic = OffsetCommitRequest.OffsetCommitRequestTopic()
-            topic.name = name
-            topic.partitions = entries.map { partition, offset in
-                var entry = OffsetCommitRequest.OffsetCommitRequestPartition()
-                entry.partitionIndex = partition.partition
-                entry.committedOffset = offset.offset
-                entry.committedLeaderEpoch = offset.leaderEpoch ?? -1
-                entry.committedMetadata = offset.metadata ?? ""
-                return entry
-            }
-            return topic
-        }
-        _ = try await cluster.call(request, .coordinator(group: group), maximumVersion: 9) { response in
-            for topic in response.topics {
-                for entry in topic.partitions {
-                    let subject = "group '\(group)', \(topic.name)-\(entry.partitionIndex)"
-                    if let error = ClientError.from(entry.errorCode, subject) { return error }
-                }
-            }
-            return nil
         }
     }
 }

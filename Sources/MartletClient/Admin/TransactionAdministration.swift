@@ -139,7 +139,7 @@ extension Admin {
             var request = InitProducerIdRequest()
             request.transactionalId = id
             // It is not going to have a transaction.
-            request.transactionTimeoutMs = 60_000
+            request.transactionTimeoutMs = min(60_000, timeoutMilliseconds)
             do throws(ClientError) {
                 _ = try await cluster.call(request, .transactionCoordinator(id)) { response in
                     ClientError.from(response.errorCode, "transactional id '\(id)'")
@@ -166,13 +166,13 @@ extension Admin {
         marker.topics = [topic]
         var request = WriteTxnMarkersRequest()
         request.markers = [marker]
-        let leader = try await cluster.leader(of: producer.partition)
-        _ = try await cluster.call(request, .node(leader)) { response in
-            guard let result = response.markers.first?.topics.first?.partitions.first else {
-                return ClientError(.malformedReply, "the broker's reply says nothing of \(producer.partition)")
-            }
-            return ClientError.from(result.errorCode, "\(producer.partition)")
+        let results: Results<TopicPartition, Void> = try await atLeaders([producer.partition]) {
+            [request] connection, partitions async throws(ClientError) in
+            let response = try await connection.send(request)
+            guard let result = response.markers.first?.topics.first?.partitions.first else { return [:] }
+            return [partitions[0]: .of(ClientError.from(result.errorCode, "\(partitions[0])"), ())]
         }
+        try results.only(producer.partition)
     }
 }
 

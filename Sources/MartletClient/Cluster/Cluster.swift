@@ -62,14 +62,23 @@ package actor Cluster {
         self.options = options
     }
 
+    deinit {
+        // Whoever forgets to close it keeps no connections.
+        for task in connections.values { Self.end(task) }
+    }
+
+    private static func end(_ task: Task<Result<BrokerConnection, ClientError>, Never>) {
+        task.cancel()
+        // One that is just being opened ends by itself: nobody waits for a broker that does not answer.
+        Task { if case .success(let connection) = await task.value { connection.close() } }
+    }
+
     /// Ends all connections, and opens none any more. Requests on their way fail with `connectionLost`.
     package func close() async {
         isClosed = true
         let open = connections.values
         connections = [:]
-        for task in open {
-            if case .success(let connection) = await task.value { connection.close() }
-        }
+        for task in open { Self.end(task) }
     }
 
     // MARK: Connections
@@ -87,7 +96,7 @@ package actor Cluster {
             guard let controller = view.controllerId, let address = view.brokers[controller] else {
                 return try await anyConnection()
             }
-            return try await connection(to: address, for: purpose)
+            return try await connectionToOne(at: address, for: purpose)
         case .node(let id):
             if view.brokers[id] == nil { try await refreshMetadata(of: []) }
             guard let address = view.brokers[id] else {
@@ -96,10 +105,22 @@ package actor Cluster {
                     .connectionFailed, "there is no broker \(id) in the cluster now",
                     nextStep: "its brokers are \(known)")
             }
-            return try await connection(to: address, for: purpose)
+            return try await connectionToOne(at: address, for: purpose)
         case .coordinator, .transactionCoordinator:
             let node = try await coordinator(CoordinatorKey(route)!)
             return try await connection(.node(node), for: purpose == .rebalance ? .rebalance : .coordinator)
+        }
+    }
+
+    /// When the broker cannot be reached, the others say where it is now, or who does its work.
+    private func connectionToOne(
+        at address: BrokerAddress, for purpose: Purpose
+    ) async throws(ClientError) -> BrokerConnection {
+        do throws(ClientError) {
+            return try await connection(to: address, for: purpose)
+        } catch  where error.code == .connectionFailed {
+            try await refreshMetadata(of: [])
+            throw error.ofOneBroker()
         }
     }
 
@@ -152,7 +173,12 @@ package actor Cluster {
             throw ClientError(.connectionFailed, "there is no broker \(node) in the cluster now")
         }
         try checkOpen()
-        return try await BrokerConnection.open(address, options: options, on: loop)
+        do throws(ClientError) {
+            return try await BrokerConnection.open(address, options: options, on: loop)
+        } catch  where error.code == .connectionFailed {
+            try await refreshMetadata(of: [])
+            throw error.ofOneBroker()
+        }
     }
 
     private func checkOpen() throws(ClientError) {
@@ -177,7 +203,7 @@ package actor Cluster {
         }
         request.allowAutoTopicCreation = allowsAutoTopicCreation
         let response = try await anyConnection().send(request)
-        view.merge(response)
+        view.merge(response, isWhole: topics == nil)
         return response
     }
 
@@ -294,8 +320,8 @@ package actor Cluster {
                 return try await operation()
             } catch {
                 // Nobody listens at any address: waiting would only hide that from the user.
-                guard error.isRetriable, error.code != .connectionFailed,
-                    isRepeatable || error.code == .refused
+                guard error.isRetriable, error.code != .connectionFailed || error.isOfOneBroker,
+                    isRepeatable || error.code == .refused || error.code == .connectionFailed
                 else { throw error }
                 let pause = options.backoff.delay(after: attempt)
                 guard clock.now + pause < deadline else { throw error }

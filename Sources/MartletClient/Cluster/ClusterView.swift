@@ -27,8 +27,10 @@ package struct ClusterView: Sendable, Equatable {
 
     package init() {}
 
-    /// Takes a reply's brokers and topics over. Topics it does not speak of stay; those it calls missing go.
-    package mutating func merge(_ response: MetadataResponse) {
+    /// Takes a reply's brokers and topics over. Topics it does not speak of stay, unless it speaks of all; those it calls
+    /// missing go.
+    package mutating func merge(_ response: MetadataResponse, isWhole: Bool = false) {
+        if isWhole { topics = [:] }
         clusterId = response.clusterId ?? clusterId
         controllerId = response.controllerId >= 0 ? response.controllerId : nil
         brokers = [:]

@@ -9,6 +9,7 @@ package final class BrokerConnection: Sendable {
     let channel: any Channel
     private let options: ClientOptions
     let versions: ApiVersionTable
+    private let isRetired = NIOLockedValueBox(false)
 
     private init(address: BrokerAddress, channel: any Channel, options: ClientOptions, versions: ApiVersionTable) {
         self.address = address
@@ -59,8 +60,13 @@ package final class BrokerConnection: Sendable {
             let connection = BrokerConnection(
                 address: address, channel: channel, options: options, versions: table)
             if let credentials = options.security?.credentials {
-                try await SaslExchange(credentials: credentials, connection: connection).authenticate()
+                let lifetime = try await SaslExchange(
+                    credentials: credentials, connection: connection, timeout: options.connectTimeout
+                ).authenticate()
+                if let lifetime { connection.retire(before: lifetime) }
             }
+            // Whoever wanted it may not want it any more.
+            if Task.isCancelled { throw ClientError(.cancelled, "cancelled") }
             return connection
         } catch {
             channel.close(promise: nil)
@@ -74,7 +80,17 @@ package final class BrokerConnection: Sendable {
         }
     }
 
-    package var isOpen: Bool { channel.isActive }
+    package var isOpen: Bool { channel.isActive && !isRetired.withLockedValue { $0 } }
+
+    /// The broker ends a connection whose authentication is as old as that, with whatever is under way on it (KIP-368). So it
+    /// is given up before: nothing new goes out, and it ends when all is answered.
+    private func retire(before lifetime: Duration) {
+        let retirement = channel.eventLoop.scheduleTask(in: TimeAmount(lifetime * Double.random(in: 0.85...0.95))) {
+            self.isRetired.withLockedValue { $0 = true }
+            self.channel.triggerUserOutboundEvent(ConnectionRetirement(), promise: nil)
+        }
+        channel.closeFuture.whenComplete { _ in retirement.cancel() }
+    }
 
     package func close() {
         channel.close(promise: nil)

@@ -12,6 +12,9 @@ struct OutboundRequest: Sendable {
     let reply: (any ReplyReceiver)?
 }
 
+/// Ends a connection as soon as no reply is awaited on it.
+struct ConnectionRetirement: Sendable {}
+
 /// Numbers the requests, gives each reply to its waiter and ends the connection when one is late.
 final class ConnectionHandler: ChannelDuplexHandler {
     typealias InboundIn = ByteBuffer
@@ -26,6 +29,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
 
     private let address: BrokerAddress
     private var correlator = RequestCorrelator<Waiter>()
+    private var isRetiring = false
     /// Why the connection ends, also for those who write to it after that.
     private let failure: NIOLockedValueBox<ClientError?>
     /// One timer for all requests, not later than the first of their deadlines.
@@ -64,6 +68,21 @@ final class ConnectionHandler: ChannelDuplexHandler {
             return
         }
         waiter.reply.complete(.success(frame))
+        endIfRetired(context)
+    }
+
+    func triggerUserOutboundEvent(context: ChannelHandlerContext, event: Any, promise: EventLoopPromise<Void>?) {
+        guard event is ConnectionRetirement else {
+            return context.triggerUserOutboundEvent(event, promise: promise)
+        }
+        promise?.succeed()
+        isRetiring = true
+        endIfRetired(context)
+    }
+
+    private func endIfRetired(_ context: ChannelHandlerContext) {
+        guard isRetiring, correlator.count == 0 else { return }
+        end(context, ClientError(.connectionLost, "the authentication of the connection to \(address) has run out"))
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {

@@ -71,6 +71,7 @@ extension Consumer {
             shared.finishCurrent()
             shared.core.finishHandedOut()
             shared.application.isInside = true
+            shared.application.hasLostRecords = false
             shared.application.lastAsked = .now
             defer { shared.application.hasTimedOut = false }
             return (shared.application.takeGate(), shared.application.hasTimedOut)

@@ -34,7 +34,7 @@ public struct ConsumerBatches: AsyncSequence, Sendable {
     /// A loop over batches.
     public struct Iterator: AsyncIteratorProtocol {
         let consumer: Consumer
-        private let identity = IteratorIdentity()
+        let identity = IteratorIdentity()
 
         init(consumer: Consumer) {
             self.consumer = consumer

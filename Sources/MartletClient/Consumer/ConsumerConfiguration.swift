@@ -112,6 +112,8 @@ public struct ConsumerConfiguration: Sendable {
             (!bootstrapServers.isEmpty, "bootstrapServers must name at least one broker"),
             (groupId != "", "groupId must not be empty"),
             (groupInstanceId != "", "groupInstanceId must not be empty"),
+            (clientRack != "", "clientRack must not be empty"),
+            (remoteAssignor != "", "remoteAssignor must not be empty"),
             (groupInstanceId == nil || groupId != nil, "groupInstanceId needs a groupId"),
             (!partitionAssignmentStrategies.isEmpty, "partitionAssignmentStrategies must name at least one"),
             (durations.allSatisfy { $0 > .zero }, "times must be positive"),

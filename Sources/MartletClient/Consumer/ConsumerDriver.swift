@@ -136,7 +136,6 @@ final class ConsumerDriver: @unchecked Sendable {
                     .failure(ClientError(.connectionLost, "\(connection.address) ended the connection (\(error))")))
             }
         } catch {
-            connection.close()
             update { core, now in core.didLose(plan, error, now: now) }
         }
     }

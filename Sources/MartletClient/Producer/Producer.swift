@@ -83,24 +83,28 @@ public final class Producer: Sendable {
         }
     }
 
-    /// The same for bytes that the caller keeps: they are copied into the batch, and nothing is allocated for them.
+    /// The same for bytes that the caller keeps: they are copied into the batch, and nothing is allocated for them. A value
+    /// that is nil is a tombstone.
     @discardableResult
     public func enqueue(
-        topic: String, partition: Int32? = nil, key: RawSpan? = nil, value: RawSpan, headers: [Header] = [],
+        topic: String, partition: Int32? = nil, key: RawSpan? = nil, value: RawSpan?, headers: [Header] = [],
         timestamp: Int64? = nil
     ) throws(ClientError) -> Delivery {
-        try value.withUnsafeBytes { (value) throws(ClientError) in
-            guard let key else {
-                return try enqueue(
-                    topic: topic, partition: partition, key: nil, value: value, headers: headers, timestamp: timestamp,
-                    transaction: nil)
-            }
-            return try key.withUnsafeBytes { (key) throws(ClientError) in
+        try Self.withBytes(key) { (key) throws(ClientError) in
+            try Self.withBytes(value) { (value) throws(ClientError) in
                 try enqueue(
                     topic: topic, partition: partition, key: key, value: value, headers: headers, timestamp: timestamp,
                     transaction: nil)
             }
         }
+    }
+
+    @inline(__always)
+    private static func withBytes<Result>(
+        _ span: RawSpan?, _ body: (UnsafeRawBufferPointer?) throws(ClientError) -> Result
+    ) throws(ClientError) -> Result {
+        guard let span else { return try body(nil) }
+        return try span.withUnsafeBytes { (bytes) throws(ClientError) in try body(bytes) }
     }
 
     /// Sends a record and waits until it is acknowledged; waits for room before, up to `maximumBlock`. When the task is

@@ -41,24 +41,38 @@ public struct BytesSerializer: RecordSerializer {
     public func value(of bytes: [UInt8]) -> [UInt8] { bytes }
 }
 
+private let isoDateWithFraction = Date.ISO8601FormatStyle(includingFractionalSeconds: true)
+
 /// `Codable` values as JSON.
 public struct JSONSerializer<Value: Codable>: RecordSerializer {
     /// JSON with sorted keys, so that equal values have equal bytes and compaction and partitioners see equal keys;
-    /// dates as ISO 8601.
+    /// dates as ISO 8601 with
+    /// milliseconds, and read with or without them.
     public init(_ type: Value.Type = Value.self) {}
 
     /// The value as JSON.
     public func bytes(of value: Value) throws -> [UInt8] {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        encoder.dateEncodingStrategy = .iso8601
+        encoder.dateEncodingStrategy = .custom { date, encoder in
+            var container = encoder.singleValueContainer()
+            try container.encode(date.formatted(isoDateWithFraction))
+        }
         return Array(try encoder.encode(value))
     }
 
     /// The value in the JSON.
     public func value(of bytes: [UInt8]) throws -> Value {
         let decoder = JSONDecoder()
-        decoder.dateDecodingStrategy = .iso8601
+        decoder.dateDecodingStrategy = .custom { decoder in
+            let container = try decoder.singleValueContainer()
+            let text = try container.decode(String.self)
+            guard let date = (try? isoDateWithFraction.parse(text)) ?? (try? Date.ISO8601FormatStyle().parse(text))
+            else {
+                throw DecodingError.dataCorruptedError(in: container, debugDescription: "'\(text)' is not a date")
+            }
+            return date
+        }
         return try decoder.decode(Value.self, from: Data(bytes))
     }
 }

@@ -57,11 +57,15 @@ package struct TransportSecurity: Sendable {
         return try NIOSSLClientHandler(context: context, serverHostname: isAddress ? nil : host)
     }
 
+    private static func isEndOfStream(_ text: String) -> Bool {
+        text.contains("EOF during handshake") || text.contains("EOF during additional")
+    }
+
     /// What TLS met, where it did.
     static func reason(_ error: any Error, _ address: BrokerAddress) -> ClientError? {
         switch error {
-        case NIOSSLError.handshakeFailed(let cause), NIOSSLError.shutdownFailed(let cause):
-            let text = "\(cause)"
+        case NIOSSLError.handshakeFailed(.sslError(let stack)) where !isEndOfStream("\(stack)"):
+            let text = "\(stack)"
             if text.contains("CERTIFICATE_VERIFY_FAILED") {
                 return ClientError(
                     .authenticationFailed, "\(address) shows a certificate that is not trusted",
@@ -79,6 +83,12 @@ package struct TransportSecurity: Sendable {
             return ClientError(
                 .authenticationFailed, "the certificate of \(address) does not name that host (\(error))",
                 nextStep: "connect with a name that its certificate has")
+        // With TLS 1.3 a broker judges the client's certificate when the client has done its part already.
+        case let error as BoringSSLError where "\(error)".contains("ALERT") || "\(error)".contains("CERTIFICATE"):
+            return ClientError(
+                .authenticationFailed, "\(address) ended TLS (\(error))",
+                nextStep: "check the client's certificate (ssl.certificate.location); the broker's log says why")
+        // Ended in the middle of a handshake, as a proxy does while its broker is away: that passes.
         case let error as NIOSSLError:
             return ClientError(.connectionLost, "TLS with \(address) ended (\(error))")
         default:

@@ -1,7 +1,7 @@
 import ArgumentParser
 import Foundation
+import Logging
 import MartletClient
-import RecordFormat
 
 struct ConsumeCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -115,13 +115,19 @@ struct ConsumeCommand: AsyncParsableCommand {
         return printer
     }
 
-    private var consumerOptions: ConsumerOptions {
-        var options = ConsumerOptions()
-        options.readsCommittedOnly = isolationLevel == .committed
-        // A start that was named outright must be there; otherwise retention may overtake a slow reader.
-        options.resetPolicy = offset == nil ? .earliest : .none
-        return options
+    private func consumer(
+        _ cluster: Cluster, _ change: (inout ConsumerConfiguration) -> Void
+    ) throws -> Consumer {
+        var configuration = ConsumerConfiguration(bootstrapServers: cluster.bootstrap)
+        configuration.isolationLevel = isolationLevel == .committed ? .readCommitted : .readUncommitted
+        change(&configuration)
+        var logger = Logger(label: "martlet.consume")
+        logger.logLevel = .warning
+        return try Consumer(cluster: cluster, configuration: configuration, logger: logger)
     }
+
+    /// How long to wait for records before looking whether positions have passed what is not shown.
+    private static let look = Duration.milliseconds(200)
 
     // MARK: Without a group
 
@@ -132,19 +138,35 @@ struct ConsumeCommand: AsyncParsableCommand {
         let starts = try await startOffsets(administrator, partitions, ends)
         var remaining = exit ? ends.filter { starts[$0.key, default: 0] < $0.value } : ends
         if exit && remaining.isEmpty { return }
-        let consumer = OldConsumer(cluster: cluster, options: consumerOptions)
-        await consumer.assign(exit ? starts.filter { remaining[$0.key] != nil } : starts)
+        let consumer = try consumer(cluster) {
+            // A start that was named outright must be there; otherwise retention may overtake a slow reader.
+            $0.offsetReset = offset == nil ? .earliest : .none
+        }
+        let chosen = exit ? starts.filter { remaining[$0.key] != nil } : starts
+        try consumer.assign(chosen.mapValues { .offset($0) })
+        do {
+            try await print(consumer, ends, &remaining)
+        } catch {
+            await consumer.close()
+            throw error
+        }
+        await consumer.close()
+    }
+
+    private func print(
+        _ consumer: Consumer, _ ends: [TopicPartition: Int64], _ remaining: inout [TopicPartition: Int64]
+    ) async throws {
         var session = ConsumeSession(printer: printer, limit: maxMessages)
         while true {
-            let fetched = try await consumer.poll()
-            for records in fetched {
-                let end = exit ? ends[records.partition] : nil
-                let next = try session.print(records, upTo: end)
+            for batch in try await consumer.nextBatches(timeout: Self.look) {
+                _ = try session.print(batch, upTo: exit ? ends[batch.topicPartition] : nil)
                 if session.isDone { return try session.output.flush() }
-                if let end, next >= end { remaining[records.partition] = nil }
             }
             try session.output.flush()
-            if exit && remaining.isEmpty { return }
+            guard exit else { continue }
+            let positions = consumer.positions
+            remaining = remaining.filter { partition, end in positions[partition].map { $0.offset < end } ?? true }
+            if remaining.isEmpty { return }
         }
     }
 
@@ -192,50 +214,51 @@ struct ConsumeCommand: AsyncParsableCommand {
 
     private func consume(_ cluster: Cluster, group: String) async throws {
         _ = try await cluster.topic(topic, refresh: true)
-        var options = GroupOptions()
-        options.resetPolicy = fromBeginning ? .earliest : .latest
-        let consumer = GroupConsumer(
-            cluster: cluster, groupId: group, topics: [topic], options: options, consumerOptions: consumerOptions)
+        let consumer = try consumer(cluster) {
+            $0.groupId = group
+            $0.offsetReset = fromBeginning ? .earliest : .latest
+        }
+        try consumer.subscribe(to: [topic])
         do {
-            try await consumeAsMember(consumer, Admin(cluster: cluster))
+            try await consumeAsMember(consumer)
         } catch {
-            try await leave(consumer)
+            await consumer.close()
             throw error
         }
-        try await leave(consumer)
+        await consumer.close()
     }
 
-    /// In a task of its own, since this one may be cancelled.
-    private func leave(_ consumer: GroupConsumer) async throws {
-        try await Task.detached { try await consumer.close() }.value
-    }
-
-    private func consumeAsMember(_ consumer: GroupConsumer, _ administrator: Admin) async throws {
+    private func consumeAsMember(_ consumer: Consumer) async throws {
         var session = ConsumeSession(printer: printer, limit: maxMessages)
         var ends: [TopicPartition: Int64] = [:]
+        var firstLook: ContinuousClock.Instant?
         while true {
-            let fetched = try await consumer.poll()
+            let batches = try await consumer.nextBatches(timeout: Self.look)
             if exit {
                 // Partitions may have come and gone with other members.
-                let new = await consumer.partitions.filter { ends[$0] == nil }
-                if !new.isEmpty {
-                    ends.merge(try await administrator.offsets(of: new, at: .latest).mapValues(\.offset)) { old, _ in
-                        old
-                    }
-                }
+                let new = consumer.assignment.filter { ends[$0] == nil }
+                if !new.isEmpty { ends.merge(try await consumer.endOffsets(of: new)) { old, _ in old } }
             }
-            var done: [TopicPartition: Int64] = [:]
-            for records in fetched {
-                done[records.partition] = try session.print(records, upTo: exit ? ends[records.partition] : nil)
+            var done: [TopicPartition: ConsumedOffset] = [:]
+            for batch in batches {
+                let next = try session.print(batch, upTo: exit ? ends[batch.topicPartition] : nil)
+                done[batch.topicPartition] = ConsumedOffset(next, leaderEpoch: batch.leaderEpoch)
                 if session.isDone { break }
             }
             try session.output.flush()
-            // Only what has been written counts as consumed.
-            for (partition, next) in done { await consumer.markConsumed(partition, nextOffset: next) }
-            if session.isDone { return }
-            if exit {
-                let positions = await consumer.positions
-                if positions.allSatisfy({ $0.value >= ends[$0.key] ?? .max }) { return }
+            // Only what has been written counts as consumed, which is what the next call says.
+            if session.isDone { return try await consumer.commit(done) }
+            guard exit else { continue }
+            let (assignment, positions) = (consumer.assignment, consumer.positions)
+            if assignment.isEmpty {
+                // There may be more members than partitions.
+                guard try consumer.groupMetadata.generation >= 0 else { continue }
+                let since = firstLook ?? .now
+                firstLook = since
+                if ContinuousClock.now - since > .seconds(2) { return }
+            } else if assignment.allSatisfy({ (positions[$0]?.offset ?? -1) >= ends[$0] ?? .max }) {
+                if !done.isEmpty { try await consumer.commit(done) }
+                return
             }
         }
     }

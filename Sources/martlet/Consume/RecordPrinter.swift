@@ -1,5 +1,4 @@
 import MartletClient
-import RecordFormat
 
 /// Writes records as lines: the value alone, byte for byte, or with the fields that were asked for, or as JSON.
 struct RecordPrinter {
@@ -12,23 +11,23 @@ struct RecordPrinter {
 
     private static let lineFeed: UInt8 = 0x0A
 
-    /// Appends one line. Throws when the record's headers are damaged.
-    func append(_ record: RecordView, of partition: TopicPartition, to bytes: inout [UInt8]) throws(RecordFormatError) {
+    /// Appends one line.
+    func append(_ record: ConsumerRecord, to bytes: inout [UInt8]) {
         if isJSON {
-            try appendJSON(record, partition, to: &bytes)
+            appendJSON(record, to: &bytes)
         } else {
             if printsTimestamp {
                 appendInteger(record.timestamp, to: &bytes)
                 bytes += separator
             }
             if printsOffset {
-                appendInteger(Int64(partition.partition), to: &bytes)
+                appendInteger(Int64(record.partition), to: &bytes)
                 bytes.append(UInt8(ascii: ":"))
                 appendInteger(record.offset, to: &bytes)
                 bytes += separator
             }
             if printsHeaders {
-                try appendHeaders(record, to: &bytes)
+                appendHeaders(record, to: &bytes)
                 bytes += separator
             }
             if printsKey {
@@ -40,7 +39,7 @@ struct RecordPrinter {
         bytes.append(Self.lineFeed)
     }
 
-    private func appendNullable(_ value: UnsafeRawBufferPointer?, to bytes: inout [UInt8]) {
+    private func appendNullable(_ value: RecordBytes?, to bytes: inout [UInt8]) {
         if let value {
             bytes.append(contentsOf: value)
         } else {
@@ -52,35 +51,38 @@ struct RecordPrinter {
         bytes += String(value).utf8
     }
 
-    private func appendHeaders(_ record: RecordView, to bytes: inout [UInt8]) throws(RecordFormatError) {
-        for (index, header) in try record.headers().enumerated() {
+    private func appendField(_ name: String, _ value: RecordBytes?, to bytes: inout [UInt8]) {
+        guard let value else { return JSONText.appendField(name, nil, to: &bytes) }
+        value.withUnsafeBytes { JSONText.appendField(name, $0, to: &bytes) }
+    }
+
+    private func appendHeaders(_ record: ConsumerRecord, to bytes: inout [UInt8]) {
+        for (index, header) in record.headers.enumerated() {
             if index > 0 { bytes.append(UInt8(ascii: ",")) }
-            bytes += header.key
+            bytes += header.key.utf8
             bytes.append(UInt8(ascii: "="))
             bytes += header.value ?? Array("null".utf8)
         }
     }
 
-    private func appendJSON(
-        _ record: RecordView, _ partition: TopicPartition, to bytes: inout [UInt8]
-    ) throws(RecordFormatError) {
+    private func appendJSON(_ record: ConsumerRecord, to bytes: inout [UInt8]) {
         bytes += "{\"topic\":".utf8
-        JSONText.appendString(partition.topic.utf8, to: &bytes)
+        JSONText.appendString(record.topic.utf8, to: &bytes)
         bytes += ",\"partition\":".utf8
-        appendInteger(Int64(partition.partition), to: &bytes)
+        appendInteger(Int64(record.partition), to: &bytes)
         bytes += ",\"offset\":".utf8
         appendInteger(record.offset, to: &bytes)
         bytes += ",\"timestamp\":".utf8
         appendInteger(record.timestamp, to: &bytes)
         bytes.append(UInt8(ascii: ","))
-        JSONText.appendField("key", record.key, to: &bytes)
+        appendField("key", record.key, to: &bytes)
         bytes.append(UInt8(ascii: ","))
-        JSONText.appendField("value", record.value, to: &bytes)
-        if record.headerCount > 0 {
+        appendField("value", record.value, to: &bytes)
+        if record.hasHeaders {
             bytes += ",\"headers\":[".utf8
-            for (index, header) in try record.headers().enumerated() {
+            for (index, header) in record.headers.enumerated() {
                 bytes += (index > 0 ? ",{" : "{").utf8
-                header.key.withUnsafeBytes { JSONText.appendField("key", $0, to: &bytes) }
+                Array(header.key.utf8).withUnsafeBytes { JSONText.appendField("key", $0, to: &bytes) }
                 bytes.append(UInt8(ascii: ","))
                 if let value = header.value {
                     value.withUnsafeBytes { JSONText.appendField("value", $0, to: &bytes) }

@@ -102,6 +102,44 @@ import Testing
         try harness.append("again", to: 0)
     }
 
+    /// A topic that was deleted and made anew with fewer partitions: what waits for those that are gone fails at once, and
+    /// records without a partition go where there are some.
+    @Test func aTopicMadeAnewWithFewerPartitions() throws {
+        var harness = try warm(configuration())
+        try harness.append("gone", to: 2)
+        var answer = harness.metadata()
+        answer.topics[0].topicId = Uuid(high: 1, low: 2)
+        answer.topics[0].partitions.removeLast(2)
+        harness.core.didLearn(.success(answer), now: harness.now)
+        harness.step()
+        guard case .failure(let error) = harness.sent.last?.delivery.result else {
+            Issue.record("the record for partition 2 still waits")
+            return
+        }
+        #expect(error.protocolCode == .unknownTopicOrPartition)
+        #expect(throws: ClientError.self) { try harness.append("x", to: 1) }
+        for index in 0..<20 { try harness.append("\(index)") }
+        #expect(harness.core.bufferedBytes > 0)
+        #expect(harness.core.unfinished.count == 1)
+    }
+
+    /// Whoever writes to ever new topics does not ask for the old ones again and again.
+    @Test func topicsThatNobodyWritesToAreNotAskedFor() throws {
+        var harness = try warm(configuration())
+        for _ in 0..<2 {
+            harness.now += .seconds(301)
+            let asked = harness.core.step(now: harness.now).metadata
+            harness.core.didLearn(.success(harness.metadata()), now: harness.now)
+            // Once more after the last batch.
+            #expect(asked == ["t"] || asked == nil)
+        }
+        harness.now += .seconds(301)
+        #expect(harness.core.step(now: harness.now).metadata == nil)
+        try harness.append("again", to: 0)
+        harness.now += .seconds(1)
+        #expect(harness.core.step(now: harness.now).metadata == ["t"])
+    }
+
     /// However records and memory relate, one that is not refused as too large finds room in the end.
     @Test(arguments: [1024, 1500, 4096, 5000, 70_000]) func memoryIsNeverStuck(bufferMemory: Int) throws {
         var configuration = configuration()

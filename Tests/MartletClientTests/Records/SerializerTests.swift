@@ -10,10 +10,10 @@ import Testing
     }
 
     @Test func valuesComeBack() throws {
-        let order = Order(id: 7, at: Date(timeIntervalSince1970: 1_700_000_000), note: "a/b")
+        let order = Order(id: 7, at: Date(timeIntervalSince1970: 1_700_000_000.25), note: "a/b")
         let json = JSONSerializer(Order.self)
         let bytes = try json.serialize(order)
-        #expect(String(decoding: bytes, as: UTF8.self) == #"{"at":"2023-11-14T22:13:20Z","id":7,"note":"a/b"}"#)
+        #expect(String(decoding: bytes, as: UTF8.self) == #"{"at":"2023-11-14T22:13:20.250Z","id":7,"note":"a/b"}"#)
         #expect(try json.deserialize(bytes) == order)
         #expect(try StringSerializer().deserialize(StringSerializer().serialize("grüße")) == "grüße")
         #expect(try BytesSerializer().deserialize([1, 0, 255]) == [1, 0, 255])

@@ -92,25 +92,20 @@ actor TestNode {
     func values(_ topic: String, committedOnly: Bool = false) async throws -> [[String]] {
         let cluster = Cluster(bootstrap: [address])
         let count = try await cluster.topic(topic).partitions.count
-        var options = ConsumerOptions()
-        options.readsCommittedOnly = committedOnly
-        options.maximumWait = .milliseconds(50)
+        var configuration = ConsumerConfiguration(bootstrapServers: [address])
+        configuration.isolationLevel = committedOnly ? .readCommitted : .readUncommitted
+        configuration.fetchMaximumWait = .milliseconds(50)
         let partitions = (0..<count).map { TopicPartition(topic, Int32($0)) }
         let ends = try await Admin(cluster: cluster).offsets(of: partitions, at: .latest)
-        let consumer = OldConsumer(cluster: cluster, options: options)
-        await consumer.assign(Dictionary(uniqueKeysWithValues: partitions.map { ($0, 0) }))
+        let consumer = try Consumer(cluster: cluster, configuration: configuration)
+        try consumer.assign(partitions, from: .beginning)
         var values = [[String]](repeating: [], count: count)
-        var next = [Int64](repeating: 0, count: count)
-        while partitions.contains(where: { next[Int($0.partition)] < ends[$0]?.offset ?? 0 }) {
-            for fetched in try await consumer.poll() {
-                let index = Int(fetched.partition.partition)
-                next[index] = max(next[index], fetched.nextOffset)
-                try fetched.forEachRecord(with: RecordBatchReader()) { record in
-                    values[index].append(String(decoding: record.value!, as: UTF8.self))
-                    return true
-                }
+        while partitions.contains(where: { consumer.position(of: $0) ?? 0 < ends[$0]?.offset ?? 0 }) {
+            for batch in try await consumer.nextBatches(timeout: .milliseconds(20)) {
+                values[Int(batch.partition)] += batch.map { $0.value?.string ?? "null" }
             }
         }
+        await consumer.close()
         await cluster.close()
         return values
     }

@@ -12,6 +12,8 @@ protocol TestedBroker: Sendable {
 }
 
 extension TestedBroker {
+    func createTopic(_ name: String) async throws { try await createTopic(name, partitions: 1) }
+
     var addresses: [BrokerAddress] { [BrokerAddress(host: "127.0.0.1", port: port)] }
 }
 

@@ -1,11 +1,13 @@
 import KafkaProtocol
 
 extension ConsumerCore {
-    /// The fetch's connection has ended or is being ended, which counts from now on: to fetch from it again would fail at
-    /// once, again and again.
+    /// The fetch's connection has ended, or its reply cannot be read.
     mutating func didLose(_ plan: FetchPlan, _ error: ClientError, now: Instant) {
         guard nodes[plan.node]?.connection == plan.connection else { return }
-        disconnect(plan.node, connection: plan.connection, now: now)
+        finishFetch(plan.node)
+        nodes[plan.node]!.session.restart()
+        // Without a pause, a request that cannot even be sent would be made again and again.
+        for entry in plan.entries where isCurrent(entry.reference) { backOff(entry.reference.slot, now) }
         if error.code == .malformedReply || error.code == .unsupportedVersion { errors.append(error) }
     }
 
@@ -39,7 +41,7 @@ extension ConsumerCore {
             guard let entry, isCurrent(entry.reference), slots[entry.reference.slot].phase == .ready,
                 slots[entry.reference.slot].fetchOffset == entry.offset, slots[entry.reference.slot].isActive
             else { continue }
-            take(partition, entry, from: plan.node, now)
+            take(partition, entry, from: plan.node, isAlone: plan.entries.count == 1, now)
         }
     }
 
@@ -60,7 +62,7 @@ extension ConsumerCore {
     }
 
     private mutating func take(
-        _ reply: FetchReply.Partition, _ entry: FetchPlan.Entry, from node: Int32, _ now: Instant
+        _ reply: FetchReply.Partition, _ entry: FetchPlan.Entry, from node: Int32, isAlone: Bool, _ now: Instant
     ) {
         let slot = entry.reference.slot
         guard reply.errorCode == .none else { return didRefuse(reply, entry, from: node, now) }
@@ -75,9 +77,16 @@ extension ConsumerCore {
         guard let records = reply.records else { return }
         do throws(ClientError) {
             let committedOnly = configuration.isolationLevel == .readCommitted
-            let chunk = try FetchedChunk(
+            let found = try FetchedChunk(
                 entry.name, bytes: records, startOffset: entry.offset, highWatermark: reply.highWatermark,
                 abortedTransactions: committedOnly ? AbortedTransactions(reply.abortedTransactions) : nil)
+            guard let chunk = found else {
+                // The first one that has something must come whole.
+                if isAlone {
+                    throw ClientError(.malformedReply, "\(entry.name): the broker sent less than a batch")
+                }
+                return
+            }
             slots[slot].append(chunk)
             bufferedBytes += chunk.byteCount
             slots[slot].fetchOffset = chunk.nextOffset

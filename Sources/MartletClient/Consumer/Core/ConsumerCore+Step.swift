@@ -30,7 +30,9 @@ extension ConsumerCore {
         for (node, entries) in epochs {
             actions.questions.append(OffsetQuestion(node: node, kind: .epochEnd, entries: entries))
         }
-        for (node, slots) in wanted.sorted(by: { $0.key < $1.key }) {
+        sources = Set(wanted.keys).union(full).union(nodes.lazy.filter { $0.value.inFlight != nil }.map(\.key)).count
+        // In turn, so that none is always last where there is no room for all.
+        for (node, slots) in wanted.sorted(by: { (nodes[$0.key]?.lastTurn ?? 0) < (nodes[$1.key]?.lastTurn ?? 0) }) {
             planFetch(node, slots, othersAreFull: full.contains(node), now)
         }
         planMetadata(now)
@@ -113,6 +115,8 @@ extension ConsumerCore {
                 )
             }, usesIds: usesIds)
         for slot in ordered { slots[slot].inFlightNode = node }
+        turns += 1
+        nodes[node]!.lastTurn = turns
         nodes[node]!.inFlight = entries.map(\.reference)
         nodes[node]!.reserved = maximumBytes
         reservedBytes += maximumBytes
@@ -126,7 +130,10 @@ extension ConsumerCore {
     /// How many bytes a fetch may bring; nil when what waits and is on its way must become less before.
     private mutating func room(for count: Int) -> Int? {
         let partition = configuration.maximumPartitionFetchBytes
-        let wanted = min(configuration.fetchMaximumBytes, count * partition)
+        // All fetches together leave half of the memory to what waits: one that brings nothing must keep no other from
+        // being sent.
+        let share = max(1, configuration.prefetchMemory / (2 * max(1, sources)))
+        let wanted = min(configuration.fetchMaximumBytes, count * partition, share)
         var left = configuration.prefetchMemory - bufferedBytes - reservedBytes
         let needed = min(wanted, partition)
         if left < needed {

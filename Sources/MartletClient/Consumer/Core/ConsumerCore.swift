@@ -21,6 +21,8 @@ struct ConsumerCore: Sendable {
         /// The fetch that is under way, and what it may bring.
         var inFlight: [PartitionReference]?
         var reserved = 0
+        /// Grows with the fetches, for turns.
+        var lastTurn: UInt64 = 0
         /// While some partition's records wait: when the others are asked again, and the pause after that.
         var nextShortFetch: Instant?
         var shortPause: Duration = .zero
@@ -46,6 +48,8 @@ struct ConsumerCore: Sendable {
     var turns: UInt64 = 0
     var bufferedBytes = 0
     var reservedBytes = 0
+    /// How many brokers there is something to fetch from.
+    var sources = 0
     /// Something was not fetched because there is no room.
     var isShortOfMemory = false
     var handedOut: [HandedOut] = []

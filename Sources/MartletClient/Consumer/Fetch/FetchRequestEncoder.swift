@@ -30,7 +30,8 @@ extension FetchPlan {
             partition.partition = entry.name.partition
             if version >= 9 { partition.currentLeaderEpoch = entry.leaderEpoch }
             partition.fetchOffset = entry.offset
-            partition.partitionMaxBytes = Int32(clamping: configuration.maximumPartitionFetchBytes)
+            partition.partitionMaxBytes = Int32(
+                clamping: min(configuration.maximumPartitionFetchBytes, configuration.prefetchMemory))
             // In turn: a topic stands as often as its partitions do not follow each other.
             if topics.last?.topic == entry.name.topic {
                 topics[topics.count - 1].partitions.append(partition)

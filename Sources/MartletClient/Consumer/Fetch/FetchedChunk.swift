@@ -18,15 +18,16 @@ struct FetchedChunk: Sendable {
 
     var byteCount: Int { bytes.readableBytes }
 
-    /// Takes the whole batches at the start of `bytes`; a broker may cut the last one off. Throws `malformedReply` when
-    /// there is no whole batch, or one that cannot come next.
-    init(
+    /// Takes the whole batches at the start of `bytes`; a broker may cut the last one off. nil when there is no whole one,
+    /// as for a partition for which a reply had no room left. Throws `malformedReply` for one that cannot come next.
+    init?(
         _ partition: TopicPartition, bytes: ByteBuffer, startOffset: Int64, highWatermark: Int64,
         abortedTransactions: AbortedTransactions?
     ) throws(ClientError) {
         let end = try bytes.withUnsafeReadableBytes { (memory) throws(ClientError) in
             try Self.wholeBatches(memory, partition, startOffset)
         }
+        guard end.byteCount > 0 else { return nil }
         self.bytes = bytes
         self.bytes.moveWriterIndex(to: bytes.readerIndex + end.byteCount)
         self.startOffset = startOffset
@@ -56,9 +57,6 @@ struct FetchedChunk: Sendable {
             next = header.nextOffset
             epoch = header.partitionLeaderEpoch
             position += header.totalLength
-        }
-        guard position > 0 else {
-            throw ClientError(.malformedReply, "\(partition): the broker sent less than a batch")
         }
         return (position, next, epoch)
     }

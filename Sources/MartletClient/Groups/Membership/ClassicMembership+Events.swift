@@ -232,7 +232,10 @@ extension ClassicMembership {
             default: break
             }
         case .unknownMemberId: if phase != .away { reset(idToo: true) }
-        case .illegalGeneration: if phase != .away { reset(idToo: false) }
+        case .illegalGeneration:
+            // While it joins, the generation passes; the reply to the join says which one is next.
+            if case .joining = phase { return }
+            if phase != .away { reset(idToo: false) }
         case .fencedInstanceId: failure = ClientError.refused(code, subject).fatal()
         default: break
         }

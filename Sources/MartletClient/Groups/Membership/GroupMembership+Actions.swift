@@ -84,9 +84,12 @@ extension GroupMembership {
         timer.cancel()
         state.withLock { state in
             switch result {
-            case .success(let reply) where reply.code == .none || reply.code == .unknownMemberId: break
             case .success(let reply):
-                state.leaveError = .refused(reply.code, "group '\(configuration.groupId)'")
+                switch reply.code {
+                // Who is no member any more is out as well.
+                case .none, .unknownMemberId, .fencedMemberEpoch, .groupIdNotFound: break
+                default: state.leaveError = .refused(reply.code, "group '\(configuration.groupId)'")
+                }
             case .failure(let error): state.leaveError = error
             }
         }
@@ -106,8 +109,14 @@ extension GroupMembership {
             let response = try await metadata(question)
             var answer = TopicsAnswer()
             var candidates: [String] = []
-            for topic in response.topics where topic.errorCode == 0 {
+            for topic in response.topics {
                 guard let name = topic.name else { continue }
+                let code = ErrorCode(rawValue: topic.errorCode)
+                if code == .topicAuthorizationFailed || code == .invalidTopicException {
+                    // It would be missing without a word.
+                    logger.warning("group.topic-refused", metadata: ["topic": "\(name)", "error": "\(code)"])
+                }
+                guard code == .none else { continue }
                 answer.topics[name] = TopicsAnswer.Topic(id: topic.topicId, partitionCount: topic.partitions.count)
                 if !topic.isInternal || !configuration.excludesInternalTopics { candidates.append(name) }
             }

@@ -11,11 +11,15 @@ extension GroupMembership {
                 throw ClientError(.commitFailed, "\(subject): not committed, because this consumer is no member now")
             }
             let response = try await send(commitRequest(offsets, identity))
-            let errors = response.topics.lazy.flatMap { topic in
-                topic.partitions.map { (TopicPartition(topic.name, $0.partitionIndex), $0.errorCode) }
-            }.filter { $0.1 != 0 }
-            guard let (partition, number) = errors.first else { return }
-            throw commitError(ErrorCode(rawValue: number), partition, identity)
+            let errors = response.topics.flatMap { topic in
+                topic.partitions.map {
+                    (TopicPartition(topic.name, $0.partitionIndex), ErrorCode(rawValue: $0.errorCode))
+                }
+            }.filter { $0.1 != .none }
+            // What is wrong with the member says more than that a topic is gone.
+            guard let (partition, code) = errors.first(where: { $0.1 != .unknownTopicOrPartition }) ?? errors.first
+            else { return }
+            throw commitError(code, partition, identity)
         }
     }
 
@@ -30,9 +34,17 @@ extension GroupMembership {
             let version = connection.version(of: OffsetFetchRequest.self) ?? 0
             let response = try await connection.send(
                 fetchRequest(partitions, identity, version: version), maximumVersion: 9)
-            return try offsets(in: response)
+            do throws(ClientError) {
+                return try offsets(in: response)
+            } catch  where error.protocolCode == .unknownMemberId || error.protocolCode == .fencedMemberEpoch {
+                // The member learns of it, and asks again as who it is then.
+                handle(.commitRefused(error.protocolCode!, identity))
+                throw .refused(.staleMemberEpoch, subject)
+            }
         }
     }
+
+    private static let unknownTopicPatience: Duration = .seconds(3)
 
     private var subject: String { "group '\(configuration.groupId)'" }
 
@@ -70,6 +82,10 @@ extension GroupMembership {
         let result = await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
                 state.withLock { $0.commits[number] = continuation }
+                // The handler below may have found nothing to end.
+                guard !Task.isCancelled else {
+                    return finishCommit(number, .failure(ClientError(.cancelled, "cancelled")))
+                }
                 Task {
                     do throws(ClientError) {
                         let connection = try await cluster.connection(route)
@@ -111,9 +127,6 @@ extension GroupMembership {
         case .fencedInstanceId:
             handle(.commitRefused(code, identity))
             return ClientError.refused(code, subject).fatal()
-        case .unknownTopicOrPartition:
-            // Retriable for others, but a consumer has read the partition: it was deleted.
-            return ClientError(.invalidArgument, "\(partition) is not there any more", protocolCode: code)
         default: return .refused(code, "\(subject), \(partition)")
         }
     }
@@ -190,6 +203,8 @@ extension GroupMembership {
         _ operation: (MemberIdentity) async throws(ClientError) -> Value
     ) async throws(ClientError) -> Value {
         let end = ContinuousClock.now + cluster.options.operationTimeout
+        // A coordinator may learn of a topic later than who reads it, but not much.
+        let unknownEnd = ContinuousClock.now + Self.unknownTopicPatience
         var attempt = 1
         while true {
             do throws(ClientError) {
@@ -198,12 +213,16 @@ extension GroupMembership {
                 let error: ClientError = error
                 // The heartbeat's reply with the next epoch is on its way.
                 let isStale = error.protocolCode == .staleMemberEpoch
-                guard isStale || (error.isRetriable && error.protocolCode != .unknownTopicOrPartition) else {
-                    throw error
-                }
+                guard isStale || error.isRetriable else { throw error }
+                let isUnknown = error.protocolCode == .unknownTopicOrPartition
                 let pause = cluster.options.backoff.delay(after: attempt)
-                let limit = state.withLock { $0.leaveDeadline }.map { min($0, end) } ?? end
-                guard ContinuousClock.now + pause < limit else { throw error }
+                let limit = [state.withLock { $0.leaveDeadline } ?? end, isUnknown ? unknownEnd : end].min()!
+                guard ContinuousClock.now + pause < limit else {
+                    guard isUnknown else { throw error }
+                    throw ClientError(
+                        .invalidArgument, "a partition of what \(subject) commits is not there any more",
+                        protocolCode: .unknownTopicOrPartition)
+                }
                 await cluster.forget(route, after: error)
                 do {
                     try await Task.sleep(for: pause)

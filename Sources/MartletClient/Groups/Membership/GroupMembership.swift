@@ -98,6 +98,8 @@ package final class GroupMembership: Sendable {
         let limit = ContinuousClock.now + configuration.leaveTimeout
         let commits = state.withLock { state in
             state.leaveDeadline = state.leaveDeadline ?? limit
+            // Of a goodbye before, after which the member had joined again.
+            state.leaveError = nil
             return Array(state.commits.keys)
         }
         for commit in commits { cutOff(commit, at: limit) }

@@ -51,6 +51,7 @@ extension ProducerCore {
                 nextStep: "it has \(count), numbered from 0")
         }
         let slot = topics[topicIndex].slots[Int(number)]
+        if partitions[slot].open == nil { topics[topicIndex].isUsed = true }
         let appended = try append(to: slot, record: record, bound: bound, clock: clock)
         if isSticky { topics[topicIndex].sticky.didAppend(bound) }
         return appended

@@ -11,7 +11,7 @@ struct MetadataNeed {
 
 extension ProducerCore {
     mutating func planMetadata(_ now: Instant) {
-        guard !topics.isEmpty, !metadata.isAsking else { return }
+        guard !metadata.isAsking, topics.contains(where: \.isUsed) else { return }
         if let last = metadata.last {
             let due = last + configuration.metadataMaximumAge
             if due <= now { metadata.isNeeded = true } else { plan(due) }
@@ -20,7 +20,12 @@ extension ProducerCore {
         if let retryAt = metadata.retryAt, retryAt > now { return plan(retryAt) }
         metadata.isNeeded = false
         metadata.isAsking = true
-        actions.metadata = topics.map(\.name)
+        actions.metadata = topics.filter(\.isUsed).map(\.name)
+        // Those that nobody writes to any more are not asked for again (`metadata.max.idle.ms`).
+        for index in topics.indices {
+            topics[index].isUsed =
+                topics[index].staged != nil || topics[index].slots.contains { partitions[$0].isListed }
+        }
     }
 
     /// The cluster's answer, or why there is none.
@@ -54,6 +59,7 @@ extension ProducerCore {
         topics[index].id = answer.topicId
         // Partitions can only become more; their numbers have no holes.
         let sorted = answer.partitions.sorted { $0.partitionIndex < $1.partitionIndex }
+        if !isSame { forgetPartitions(of: index, from: sorted.count, now) }
         for (number, partition) in sorted.enumerated() where Int(partition.partitionIndex) == number {
             if number == topics[index].slots.count {
                 topics[index].slots.append(partitions.count)
@@ -67,6 +73,18 @@ extension ProducerCore {
             partitions[slot].leader = partition.leaderId >= 0 ? partition.leaderId : nil
         }
         if !topics[index].slots.isEmpty { placeStaged(index, now: now) }
+    }
+
+    /// The topic was made anew, with fewer partitions perhaps: what waits for those that are gone fails.
+    private mutating func forgetPartitions(of index: Int, from count: Int, _ now: Instant) {
+        guard count > 0, topics[index].slots.count > count else { return }
+        for slot in topics[index].slots[count...] {
+            partitions[slot].leader = nil
+            let error = ClientError.refused(.unknownTopicOrPartition, partitions[slot].name)
+            for batch in partitions[slot].all { drop(batch, error) }
+        }
+        topics[index].slots.removeSubrange(count...)
+        topics[index].sticky = StickyPartitioner()
     }
 
     // MARK: Connections

@@ -13,6 +13,8 @@ struct ProducerCore: Sendable {
         var id = Uuid.zero
         var sticky = StickyPartitioner()
         var staged: StagedRecords?
+        /// A batch was begun since its partitions were asked for.
+        var isUsed = true
         /// Why its partitions are not known.
         var failure: ClientError?
 

@@ -22,6 +22,7 @@ extension ProducerCore {
         if topics[topicIndex].staged == nil {
             topics[topicIndex].staged = StagedRecords(
                 completion: BatchCompletion(topic: topics[topicIndex].name, partition: -1), since: clock())
+            topics[topicIndex].isUsed = true
             metadata.isNeeded = true
             needsStep = true
         }
