@@ -184,7 +184,7 @@ def test_exactly_once_by_swift_workers_over_kills(make_broker, make_topic, tmp_p
             for slot in slots:
                 slot.tend()
 
-    transform_while(disturb, broker, make_topic, tmp_path / "histories", f"seed {SEED}", SwiftWorkerSlot)
+    transform_while(disturb, broker, make_topic, tmp_path / "histories", f"seed {SEED}", SwiftWorkerSlot, least=30)
 
 
 @pytest.mark.timeout(300)
@@ -209,7 +209,7 @@ def test_exactly_once_by_swift_workers_over_faults_of_a_cluster(make_cluster, tm
 
     try:
         transform_while(disturb, cluster, lambda _, count: make_replicated_topic(cluster, count),
-                        tmp_path / "histories", f"seed {SEED}", SwiftWorkerSlot)
+                        tmp_path / "histories", f"seed {SEED}", SwiftWorkerSlot, least=30)
     except BaseException:
         faults.end_due(everything=True)
         print("\n".join(faults.told[-30:]), flush=True)

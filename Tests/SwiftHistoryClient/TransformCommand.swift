@@ -112,8 +112,8 @@ private final class Worker {
                 asked = try recorder.ask(end)
             }
             try recorder.answered(asked!, .committed)
-        } catch let error as ClientError where !error.isFatal && error.isRetriable {
-            // Aborted for certain, or by a commit of which nobody knows.
+        } catch let error as ClientError where !error.isFatal && (error.isRetriable || asked == nil) {
+            // Aborted for certain, as whatever has failed before the commit, or by a commit of which nobody knows.
             let isKnown = asked == nil || error.code == .transactionAborted
             try recorder.answered(try asked ?? recorder.ask(end), isKnown ? .aborted : .unknown)
             // What was read comes again from the last committed offsets.

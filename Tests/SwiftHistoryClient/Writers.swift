@@ -104,7 +104,9 @@ final class TransactionalWriter: LoadClient {
         } catch is OnPurpose {
             try common.recorder.answered(asked.withLock { $0! }, .aborted)
             common.note { $0.aborted += 1 }
-        } catch let error as ClientError where error.code == .transactionAborted && !error.isFatal {
+        } catch let error as ClientError
+            where !error.isFatal && (error.code == .transactionAborted || asked.withLock { $0 } == nil)
+        {
             try common.recorder.answered(try asked.withLock { $0 } ?? common.recorder.ask(end), .aborted)
             common.note { $0.refused += 1 }
         }

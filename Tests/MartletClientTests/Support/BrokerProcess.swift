@@ -53,7 +53,7 @@ final class BrokerProcess: Sendable {
         let end = ContinuousClock.now + Self.startLimit
         while true {
             let text = try String(contentsOf: log, encoding: .utf8)
-            if let ready = text.firstMatch(of: /node\.ready.*listener=PLAINTEXT:\/\/127\.0\.0\.1:(\d+)/) {
+            if let ready = text.firstMatch(of: /listener=PLAINTEXT:\/\/127\.0\.0\.1:(\d+).*node\.ready/) {
                 state.withLock { state in
                     state.process = process
                     state.port = Int(ready.1)!

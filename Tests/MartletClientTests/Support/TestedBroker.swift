@@ -40,8 +40,8 @@ func withTestedBroker(
     }
     let broker = try BrokerProcess(
         program: program, settings: BrokerTestConfiguration.defaultSettings.merging(settings) { $1 })
-    try await broker.start()
     do {
+        try await broker.start()
         try await body(broker)
     } catch {
         try await broker.finish()
