@@ -199,6 +199,14 @@ let package = Package(
             name: "check-history",
             dependencies: ["HistoryChecker", .product(name: "ArgumentParser", package: "swift-argument-parser")],
             path: "Tests/CheckHistory", swiftSettings: swiftSettings),
+        // The Swift client for the suite of clients in other languages (`Tests/Clients`), on its public API alone.
+        .executableTarget(
+            name: "swift-history-client",
+            dependencies: [
+                "MartletClient", "TestSupport", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            path: "Tests/SwiftHistoryClient", swiftSettings: swiftSettings),
         .testTarget(
             name: "HistoryCheckerTests", dependencies: ["HistoryChecker", "TestSupport", "check-history"],
             swiftSettings: swiftSettings),

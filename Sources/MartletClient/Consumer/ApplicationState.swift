@@ -16,6 +16,9 @@ struct ApplicationState: Sendable {
     var lastAsked = ContinuousClock.now
     /// It has not asked for longer than `max.poll.interval.ms`.
     var hasTimedOut = false
+    /// The group has given up the member while the application held records: nothing may be committed for them in the name of
+    /// the member that it becomes again, whose partitions begin where the group stood before.
+    var hasLostRecords = false
     /// Rebalances that are under way: nothing is handed out.
     var holders = 0
     /// Rebalances that wait for the application to ask.

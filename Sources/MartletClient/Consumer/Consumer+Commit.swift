@@ -2,7 +2,7 @@ extension Consumer {
     /// Commits all that was handed out, the batch or record at hand included, and waits for it. Throws `commitFailed` when
     /// the group is dividing its partitions anew or has given them to others.
     public func commit() async throws(ClientError) {
-        let (commits, offsets) = (try group().commits, positions)
+        let (commits, offsets) = (try commits(), positions)
         declareDone(offsets)
         try await commits.commit(offsets)
     }
@@ -10,7 +10,7 @@ extension Consumer {
     /// Commits these offsets and waits for it; see `commit()`.
     public func commit(_ offsets: [TopicPartition: ConsumedOffset]) async throws(ClientError) {
         try checkOffsets(offsets)
-        let commits = try group().commits
+        let commits = try commits()
         declareDone(offsets)
         try await commits.commit(offsets)
     }
@@ -24,7 +24,7 @@ extension Consumer {
     /// Commits these offsets without waiting.
     public func commitInBackground(_ offsets: [TopicPartition: ConsumedOffset]) throws(ClientError) {
         try checkOffsets(offsets)
-        let commits = try group().commits
+        let commits = try commits()
         declareDone(offsets)
         commits.commitInBackground(offsets)
     }
@@ -41,7 +41,8 @@ extension Consumer {
     }
 
     /// Who this consumer is in its group, for `Transaction.sendOffsets`. Ask anew for each transaction. Throws
-    /// `invalidState` without a group.
+    /// `invalidState` without a group, and `transactionAborted` when the group has given this consumer up since it handed out
+    /// the records at hand: others may have them.
     public var groupMetadata: ConsumerGroupMetadata {
         get throws(ClientError) { try group().metadata }
     }
@@ -61,6 +62,12 @@ extension Consumer {
                 }
             }
         }
+    }
+
+    private func commits() throws(ClientError) -> CommitQueue {
+        let group = try group()
+        try group.checkHoldsRecords()
+        return group.commits
     }
 
     private func group() throws(ClientError) -> ConsumerGroupLink {

@@ -93,6 +93,7 @@ extension Consumer {
             shared.core.finishHandedOut()
             shared.application.isInside = true
             shared.application.isTaking = true
+            shared.application.hasLostRecords = false
             shared.application.lastAsked = .now
             defer { shared.application.hasTimedOut = false }
             return (shared.application.takeGate(), shared.application.hasTimedOut)
@@ -200,8 +201,9 @@ extension Consumer {
                 else { return nil }
                 return current
             }
-            if Task.isCancelled || Task.isShuttingDownGracefully { return nil }
-            if let current, let record = current.next() { return (record, current) }
+            // Who asks is done with the record before, also when there is no other: `nextBatch` sees to that, and ends.
+            let isOver = Task.isCancelled || Task.isShuttingDownGracefully
+            if !isOver, let current, let record = current.next() { return (record, current) }
             guard try await nextBatch(iterator, oneByOne: true) != nil else { return nil }
         }
     }

@@ -3,26 +3,30 @@ import Testing
 
 @testable import MartletClient
 
-/// The admin client against a real broker in this process.
+/// The admin client against a real broker.
 @Suite(.timeLimit(.minutes(2))) struct AdminTests {
     private func withAdmin(
-        _ settings: [String: String] = [:], _ body: @escaping @Sendable (Admin, TestBroker) async throws -> Void
+        _ settings: [String: String] = [:], _ body: @escaping @Sendable (Admin, any TestedBroker) async throws -> Void
     ) async throws {
-        try await withBroker(.init(settings: settings)) { broker in
-            var configuration = AdminConfiguration(bootstrapServers: try BrokerAddress.list(broker.bootstrapServers))
-            configuration.retryBackoff = .milliseconds(10)
-            configuration.maximumRetryBackoff = .milliseconds(50)
-            configuration.operationTimeout = .seconds(20)
-            let admin = try Admin(configuration: configuration)
-            try await body(admin, broker)
-            await admin.close()
-            await #expect(throws: ClientError.self) { try await admin.describeCluster() }
-        }
+        try await withTestedBroker(settings) { try await use($0) { try await body($0, $1) } }
     }
 
-    private func produce(_ broker: TestBroker, _ topic: String, _ values: [String]) async throws {
+    private func use<Broker: TestedBroker>(
+        _ broker: Broker, _ body: (Admin, Broker) async throws -> Void
+    ) async throws {
+        var configuration = AdminConfiguration(bootstrapServers: broker.addresses)
+        configuration.retryBackoff = .milliseconds(10)
+        configuration.maximumRetryBackoff = .milliseconds(50)
+        configuration.operationTimeout = .seconds(20)
+        let admin = try Admin(configuration: configuration)
+        try await body(admin, broker)
+        await admin.close()
+        await #expect(throws: ClientError.self) { try await admin.describeCluster() }
+    }
+
+    private func produce(_ broker: any TestedBroker, _ topic: String, _ values: [String]) async throws {
         let producer = try Producer(
-            configuration: ProducerConfiguration(bootstrapServers: try BrokerAddress.list(broker.bootstrapServers)))
+            configuration: ProducerConfiguration(bootstrapServers: broker.addresses))
         for value in values {
             try await producer.send(ProducerRecord(topic: topic, partition: 0, value: Array(value.utf8)))
         }
@@ -181,7 +185,7 @@ import Testing
         try await withAdmin { admin, broker in
             try await admin.createTopic(NewTopic("t"))
             var configuration = ProducerConfiguration(
-                bootstrapServers: try BrokerAddress.list(broker.bootstrapServers))
+                bootstrapServers: broker.addresses)
             configuration.transactionalId = "id"
             let producer = try Producer(configuration: configuration)
             try await producer.withTransaction { _ = try await $0.send(ProducerRecord(topic: "t", text: "x")) }
@@ -198,12 +202,14 @@ import Testing
 
     /// Errors that pass are tried again, for those things only that had them.
     @Test func whatPassesIsTriedAgain() async throws {
-        try await withAdmin { admin, broker in
-            broker.intercept(.createTopics, times: 2) { _ in .fail(.notController) }
-            let made = try await admin.createTopics([NewTopic("t")])
-            #expect(made["t"]?.failure == nil)
-            broker.intercept(.deleteGroups, times: 1) { _ in .fail(.coordinatorLoadInProgress) }
-            #expect(try await admin.deleteGroups(["g"])["g"]?.failure?.protocolCode == .groupIdNotFound)
+        try await withBroker { broker in
+            try await use(broker) { admin, broker in
+                broker.intercept(.createTopics, times: 2) { _ in .fail(.notController) }
+                let made = try await admin.createTopics([NewTopic("t")])
+                #expect(made["t"]?.failure == nil)
+                broker.intercept(.deleteGroups, times: 1) { _ in .fail(.coordinatorLoadInProgress) }
+                #expect(try await admin.deleteGroups(["g"])["g"]?.failure?.protocolCode == .groupIdNotFound)
+            }
         }
     }
 }

@@ -52,14 +52,15 @@ import Testing
             let ledger = Ledger()
             let first = TestMember(broker, ledger, strategies: [.cooperativeSticky]).start("t")
             try await eventually("it has all") { first.owned == all }
-            let hook = broker.intercept(.joinGroup, times: 1) { _ in .delay(.seconds(2)) }
+            let hook = broker.intercept(.joinGroup, times: 1) { _ in .delay(.seconds(5)) }
             first.membership.enforceRebalance()
             try await eventually("it joins") { hook.hitCount == 1 }
             let start = ContinuousClock.now
             try await first.membership.commit([TopicPartition("t", 0): ConsumedOffset(5)])
             let committed = try await first.membership.committed([TopicPartition("t", 0), TopicPartition("t", 1)])
             #expect(committed == [TopicPartition("t", 0): ConsumedOffset(5, metadata: "")])
-            #expect(ContinuousClock.now - start < .seconds(1))
+            // Long before the join, also on a busy machine.
+            #expect(ContinuousClock.now - start < .seconds(4))
             try await first.leave()
         }
     }

@@ -133,7 +133,7 @@ struct TestMember: Sendable {
     let delegate: RecordingDelegate
 
     init(
-        _ broker: TestBroker, _ ledger: Ledger = Ledger(), _ groupProtocol: GroupProtocol = .classic,
+        _ broker: any TestedBroker, _ ledger: Ledger = Ledger(), _ groupProtocol: GroupProtocol = .classic,
         strategies: [PartitionAssignmentStrategy] = [.range], instanceId: String? = nil,
         adjust: (inout GroupMembershipConfiguration) -> Void = { _ in }
     ) {

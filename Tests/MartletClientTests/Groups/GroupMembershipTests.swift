@@ -29,17 +29,16 @@ import Testing
     ]
 
     private func withTopic(
-        partitions: Int = 6, settings: [String: String] = [:], _ body: (TestBroker, Ledger) async throws -> Void
+        partitions: Int = 6, settings: [String: String] = [:], _ body: (any TestedBroker, Ledger) async throws -> Void
     ) async throws {
-        let configuration = BrokerTestConfiguration(settings: Self.settings.merging(settings) { $1 })
-        try await withBroker(configuration) { broker in
+        try await withTestedBroker(Self.settings.merging(settings) { $1 }) { broker in
             try await broker.createTopic("t", partitions: partitions)
             try await body(broker, Ledger())
         }
     }
 
     private func member(
-        _ broker: TestBroker, _ ledger: Ledger, _ kind: Kind, instanceId: String? = nil,
+        _ broker: any TestedBroker, _ ledger: Ledger, _ kind: Kind, instanceId: String? = nil,
         adjust: (inout GroupMembershipConfiguration) -> Void = { _ in }
     ) -> TestMember {
         TestMember(

@@ -12,9 +12,9 @@ import Testing
             configuration.bufferMemory = 200_000
             let producer = try Producer(configuration: configuration)
             let restarts = Task {
-                for _ in 0..<4 {
+                for round in 0..<4 {
                     try await Task.sleep(for: .milliseconds(150))
-                    try await node.stop()
+                    try await round.isMultiple(of: 2) ? node.crash() : node.stop()
                     try await Task.sleep(for: .milliseconds(50))
                     try await node.start()
                 }
@@ -53,9 +53,9 @@ import Testing
             configuration.linger = .zero
             let producer = try Producer(configuration: configuration)
             let restarts = Task {
-                for _ in 0..<3 {
+                for round in 0..<3 {
                     try await Task.sleep(for: .milliseconds(200))
-                    try await node.stop()
+                    try await round.isMultiple(of: 2) ? node.crash() : node.stop()
                     try await node.start()
                 }
             }

@@ -8,19 +8,28 @@ import Testing
 
 @testable import MartletClient
 
-/// A real node in this process, on a port and in a folder of its own, which can be stopped and started again.
+/// A real node on a port and in a folder of its own, which can be stopped and started again: in this process, or in one
+/// of its own (`MARTLET_TEST_BINARY`).
 actor TestNode {
+    private static let settings = [
+        "offsets.topic.num.partitions": "1", "transaction.state.log.num.partitions": "1",
+        "group.initial.rebalance.delay.ms": "0",
+    ]
+
     private let folder: URL
     private(set) var port = 0
     private var running: Task<Void, any Error>?
+    /// nil: it runs in this process.
+    private let process: BrokerProcess?
 
-    private init() {
+    private init() throws {
+        process = try BrokerProcess.program.map { try BrokerProcess(program: $0, settings: Self.settings) }
         folder = FileManager.default.temporaryDirectory.appending(path: "martlet-client-\(UUID().uuidString)")
     }
 
     /// Runs `body` with a node; whatever it throws is an issue of the test.
     static func with(_ body: (TestNode) async throws -> Void) async throws {
-        let node = TestNode()
+        let node = try TestNode()
         try await node.start()
         do {
             try await body(node)
@@ -32,13 +41,16 @@ actor TestNode {
     }
 
     func start() async throws {
+        if let process {
+            try await process.start()
+            port = process.port
+            return
+        }
         let configuration = try BrokerConfiguration(
             propertiesText: nil,
             overrides: [
                 "log.dirs=\(folder.path)", "listeners=PLAINTEXT://127.0.0.1:\(port)",
-                "offsets.topic.num.partitions=1", "transaction.state.log.num.partitions=1",
-                "group.initial.rebalance.delay.ms=0",
-            ])
+            ] + Self.settings.map { "\($0.key)=\($0.value)" })
         var logger = Logger(label: "test")
         logger.logLevel = .error
         let (ready, continuation) = AsyncStream<Int>.makeStream()
@@ -49,12 +61,20 @@ actor TestNode {
     }
 
     func stop() async throws {
+        if let process { return try await process.stop() }
         running?.cancel()
         try await running?.value
         running = nil
     }
 
-    private func removeFolder() throws {
+    /// Ends it as a crash does (SIGKILL). A node in this process cannot crash alone: it stops.
+    func crash() async throws {
+        if let process { return try await process.crash() }
+        try await stop()
+    }
+
+    private func removeFolder() async throws {
+        if let process { return try await process.finish() }
         try FileManager.default.removeItem(at: folder)
     }
 

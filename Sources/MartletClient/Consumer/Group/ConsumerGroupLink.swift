@@ -52,7 +52,30 @@ final class ConsumerGroupLink: GroupMembershipDelegate {
 
     var membership: GroupMembership? { current.membership }
 
-    var metadata: ConsumerGroupMetadata { membership?.metadata ?? ConsumerGroupMetadata(groupId: groupId) }
+    /// Throws `transactionAborted` when the application holds records for which this consumer may not speak any more.
+    var metadata: ConsumerGroupMetadata {
+        get throws(ClientError) {
+            guard let membership else { return ConsumerGroupMetadata(groupId: groupId) }
+            // Before the look whether records were lost: a member joins again only after they were.
+            let metadata = membership.metadata
+            guard metadata.generation >= 0, !hasLostRecords else {
+                throw ClientError(
+                    .transactionAborted, "group '\(groupId)' has given this consumer up, and its partitions to others",
+                    nextStep: "abort the transaction and ask for records again")
+            }
+            return metadata
+        }
+    }
+
+    /// Throws `commitFailed` in the same case.
+    func checkHoldsRecords() throws(ClientError) {
+        guard membership == nil || !hasLostRecords else {
+            throw ClientError(
+                .commitFailed, "group '\(groupId)': not committed, because the group has given this consumer up")
+        }
+    }
+
+    private var hasLostRecords: Bool { driver.shared.withLock { $0.application.hasLostRecords } }
 
     func committed(_ partitions: [TopicPartition]) async throws(ClientError) -> [TopicPartition: ConsumedOffset] {
         if let membership { return try await membership.committed(partitions) }
@@ -157,7 +180,12 @@ final class ConsumerGroupLink: GroupMembershipDelegate {
     // MARK: Partitions
 
     func partitionsRevoked(_ partitions: [TopicPartition], lost: Bool) async {
-        driver.change { $0.core.setLeaving(partitions) }
+        driver.change { shared in
+            if lost, shared.applicationHoldsRecords, !shared.application.isInside {
+                shared.application.hasLostRecords = true
+            }
+            shared.core.setLeaving(partitions)
+        }
         await hold(waits: !lost)
         let consumer = state.withLock { $0.consumer }
         if !lost {
