@@ -8,12 +8,13 @@ import os
 import random
 import time
 
+import confluent_kafka
 import pytest
 
 import history
 from faults import Faults
 from harness import unique, wait_until
-from history_clients import PARTITIONS, final_read, plants
+from history_clients import PARTITIONS, final_read, is_inside, plants
 from swift_client import SwiftLoad, command
 from test_cluster_faults import EXPECTED, compare_replicas, make_topic as make_replicated_topic
 from transactional import committed_offsets
@@ -51,14 +52,21 @@ def judge(place, load, groups, topic, folder):
     anomalies = history.check(folder, found)
     kinds = collections.Counter(anomaly["kind"] for anomaly in anomalies)
     assert anomalies == [], f"seed {SEED}, {kinds}: {json.dumps(anomalies[:5], indent=1)}"
-    for kind, planted in plants(found):
+    for kind, planted in [*plants(found)[:3], ("skipped-poll", skip(found))]:
         kinds = {anomaly["kind"] for anomaly in history.check(folder, planted)}
         assert kind in kinds, f"a planted {kind} was not noticed: {kinds}"
     return found
 
 
+def skip(found):
+    """Without the largest poll of those that a consumer made between two others."""
+    polls = [event for event in found if event["type"] == "poll" and event["isolation"] == "read_committed"
+             and len({record["partition"] for record in event["records"]}) == 1 and is_inside(found, event)]
+    largest = max(polls, key=lambda event: len(event["records"]))
+    return [event for event in found if event is not largest]
+
+
 def has_no_open_transaction(place, topic):
-    import confluent_kafka
     ends = []
     for level in ("read_committed", "read_uncommitted"):
         consumer = confluent_kafka.Consumer(
@@ -95,7 +103,7 @@ def test_a_history_of_swift_clients_over_kills_has_no_anomaly(make_broker, make_
     try:
         load.wait_for_progress()
         for _ in range(KILLS):
-            time.sleep(chance.uniform(0.05, 1))
+            time.sleep(chance.uniform(0.05, 0.6))
             broker.kill_and_start()
             since = time.monotonic()
             load.wait_for_progress(kinds=("producer", "transactional", "reader"))
@@ -162,6 +170,10 @@ class SwiftWorkerSlot(WorkerSlot):
                        protocol=self.client, number=number, history=path)
 
 
+def has_committed(slot):
+    return any('"transaction-end"' in path.read_text() for path in slot.histories)
+
+
 @pytest.mark.timeout(200)
 def test_exactly_once_by_swift_workers_over_kills(make_broker, make_topic, tmp_path):
     """Two workers of each protocol transform numbered inputs while the broker and they themselves are killed; each
@@ -171,7 +183,8 @@ def test_exactly_once_by_swift_workers_over_kills(make_broker, make_topic, tmp_p
     broker = make_broker(SETTINGS)
 
     def disturb(slots):
-        events = ["broker"] * 8 + ["worker"] * 12
+        wait_until(lambda: all(has_committed(slot) for slot in slots), 30, "a first transaction of each")
+        events = ["broker"] * 6 + ["worker"] * 9
         chance.shuffle(events)
         for event in events:
             time.sleep(chance.uniform(0.05, 1))
@@ -199,7 +212,8 @@ def test_exactly_once_by_swift_workers_over_faults_of_a_cluster(make_cluster, tm
     def disturb(slots):
         wait_until(lambda: {"__transaction_state", "__consumer_offsets"} <= cluster.metadata().topics.keys(), 20,
                    "a first transaction")
-        while sum(faults.counts.values()) < FAULTS:
+        wait_until(lambda: all(has_committed(slot) for slot in slots), 30, "a first transaction of each")
+        while sum(faults.counts.values()) < FAULTS // 2:
             faults.once()
             time.sleep(chance.uniform(0.2, 0.8))
             for slot in slots:

@@ -15,6 +15,8 @@ struct Progress: Encodable {
     var unknown = 0
     /// Calls that failed as they may when a broker is away or a group rebalances.
     var refused = 0
+    /// The last of them.
+    var refusal: String?
     /// What must not happen.
     var problem: String?
 }

@@ -92,7 +92,10 @@ final class GroupReader: LoadClient {
         } catch {
             guard !error.isFatal, error.isRetriable || error.code == .commitFailed else { throw error }
             // Nobody knows.
-            common.note { $0.refused += 1 }
+            common.note { progress in
+                progress.refused += 1
+                progress.refusal = "\(error.code): \(error)"
+            }
             return
         }
         for number in numbers { try common.recorder.answered(number, .acknowledged) }

@@ -108,7 +108,10 @@ final class TransactionalWriter: LoadClient {
             where !error.isFatal && (error.code == .transactionAborted || asked.withLock { $0 } == nil)
         {
             try common.recorder.answered(try asked.withLock { $0 } ?? common.recorder.ask(end), .aborted)
-            common.note { $0.refused += 1 }
+            common.note { progress in
+                progress.refused += 1
+                progress.refusal = "\(error.code): \(error)"
+            }
         }
     }
 }
