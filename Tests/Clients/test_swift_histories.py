@@ -161,6 +161,8 @@ def test_a_history_of_swift_clients_over_faults_of_a_cluster_has_no_anomaly(make
 
 
 class SwiftWorkerSlot(WorkerSlot):
+    # With the consumer protocol, the coordinator refuses a static member's next process until the killed one's session is
+    # over, and the clients give up then, as Kafka's do: it is started again and again.
     suffixes = {"range": ("dynamic", "static"), "cooperative-sticky": ("dynamic", "static"),
                 "consumer": ("dynamic", "static")}
 

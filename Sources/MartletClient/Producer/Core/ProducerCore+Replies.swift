@@ -148,11 +148,24 @@ extension ProducerCore {
         let slot = batch.slot
         partitions[slot].removeAssigned(batch)
         if batch.sequence != nil { leaveUnresolved(slot) }
-        finish(batch, .failed(error))
+        finish(batch, .failed(asTransactionTellsIt(error)))
         failTransaction(error)
         if let code = error.protocolCode, Self.isFatal(code) {
             guard code == .producerFenced else { return end(error.fatal()) }
             end(ClientError(.fenced, error.message, nextStep: error.nextStep, protocolCode: code, isFatal: true))
+        }
+    }
+
+    /// What is wrong with the transaction and not with the record: it is aborted, and running it again may succeed (KIP-588).
+    private func asTransactionTellsIt(_ error: ClientError) -> ClientError {
+        switch error.protocolCode {
+        case .invalidProducerEpoch, .invalidTxnState, .transactionAbortable, .unknownProducerId,
+            .outOfOrderSequenceNumber:
+            guard isTransactional else { return error }
+            return ClientError(
+                .transactionAborted, error.message, nextStep: "run the transaction again",
+                protocolCode: error.protocolCode)
+        default: return error
         }
     }
 
