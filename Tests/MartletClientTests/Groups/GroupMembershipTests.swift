@@ -77,10 +77,10 @@ import Testing
     @Test(arguments: [Kind.range, .cooperative, .consumer]) func aKilledMembersPartitionsGoToOthers(
         kind: Kind
     ) async throws {
-        try await withTopic(settings: ["group.consumer.session.timeout.ms": "400"]) { broker, ledger in
+        try await withTopic(settings: ["group.consumer.session.timeout.ms": "2000"]) { broker, ledger in
             let all = partitions("t", 0..<6)
             let members = (0..<2).map { _ in
-                member(broker, ledger, kind) { $0.sessionTimeout = .milliseconds(400) }.start("t")
+                member(broker, ledger, kind) { $0.sessionTimeout = .seconds(2) }.start("t")
             }
             try await eventually("two share") { share(members, all) }
             await members[0].kill()
