@@ -96,10 +96,8 @@ private final class UpstreamHandler: ChannelInboundHandler {
 
     private func adding(to frame: ByteBuffer) -> ByteBuffer {
         let correlation = frame.getInteger(at: 4, as: Int32.self)!
-        var response = frame.withUnsafeReadableBytes { bytes in
-            let span = RawSpan(_unsafeBytes: UnsafeRawBufferPointer(rebasing: bytes[8...]))
-            var cursor = ByteCursor(memoryLimit: 1 << 20)
-            return try! ApiVersionsResponse(from: span, at: &cursor, version: 3)
+        var response: ApiVersionsResponse = decoded(frame, from: 8) { span, cursor throws(ProtocolDecodingError) in
+            try ApiVersionsResponse(from: span, at: &cursor, version: 3)
         }
         for (key, last) in [(ApiKey.saslHandshake, Int16(1)), (.saslAuthenticate, 2)] {
             var entry = ApiVersionsResponse.ApiVersion()
@@ -110,6 +108,20 @@ private final class UpstreamHandler: ChannelInboundHandler {
         var writer = ByteWriter()
         response.encode(to: &writer, version: 3)
         return reply(correlation, writer)
+    }
+}
+
+/// What this very process has encoded.
+private func decoded<Message>(
+    _ frame: ByteBuffer, from start: Int, _ decode: (RawSpan, inout ByteCursor) throws(ProtocolDecodingError) -> Message
+) -> Message {
+    frame.withUnsafeReadableBytes { bytes in
+        var cursor = ByteCursor(memoryLimit: 1 << 20)
+        do throws(ProtocolDecodingError) {
+            return try decode(RawSpan(_unsafeBytes: UnsafeRawBufferPointer(rebasing: bytes[start...])), &cursor)
+        } catch {
+            preconditionFailure("\(error)")
+        }
     }
 }
 
@@ -182,10 +194,8 @@ private final class FrontHandler: ChannelInboundHandler {
         let flexible = version >= Request.firstFlexibleVersion
         let nameLength = Int(max(0, frame.getInteger(at: 12, as: Int16.self)!))
         let start = 14 + nameLength + (flexible ? 1 : 0)
-        return frame.withUnsafeReadableBytes { bytes in
-            let span = RawSpan(_unsafeBytes: UnsafeRawBufferPointer(rebasing: bytes[start...]))
-            var cursor = ByteCursor(memoryLimit: 1 << 20)
-            return try! Request(from: span, at: &cursor, version: version)
+        return decoded(frame, from: start) { span, cursor throws(ProtocolDecodingError) in
+            try Request(from: span, at: &cursor, version: version)
         }
     }
 
