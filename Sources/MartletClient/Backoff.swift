@@ -7,6 +7,11 @@ package struct Backoff: Sendable {
 
     package init() {}
 
+    init(initial: Duration, maximum: Duration) {
+        self.initial = initial
+        self.maximum = maximum
+    }
+
     /// The pause before attempt `attempt + 1`; `attempt` counts from 1.
     package func delay(after attempt: Int, using generator: inout some RandomNumberGenerator) -> Duration {
         precondition(attempt >= 1)

@@ -15,4 +15,18 @@ package struct ClientOptions: Sendable {
     package var security: TransportSecurity?
 
     package init() {}
+
+    /// What producers, consumers and admin clients are configured with alike. Throws `invalidArgument` when a file of TLS
+    /// cannot be used.
+    init(
+        clientId: String, security: ClientSecurity, connectTimeout: Duration, requestTimeout: Duration,
+        operationTimeout: Duration, backoff: Backoff
+    ) throws(ClientError) {
+        self.clientId = clientId
+        self.security = try TransportSecurity(security)
+        self.connectTimeout = connectTimeout
+        self.requestTimeout = requestTimeout
+        self.operationTimeout = operationTimeout
+        self.backoff = backoff
+    }
 }

@@ -33,14 +33,9 @@ public struct AdminConfiguration: Sendable {
             (retryBackoff > .zero && maximumRetryBackoff >= retryBackoff, "maximumRetryBackoff is below retryBackoff"),
         ]
         if let (_, broken) = rules.first(where: { !$0.0 }) { throw ClientError(.invalidArgument, broken) }
-        var options = ClientOptions()
-        options.clientId = clientId
-        options.security = try TransportSecurity(security)
-        options.requestTimeout = requestTimeout
-        options.operationTimeout = operationTimeout
-        options.connectTimeout = connectTimeout
-        options.backoff.initial = retryBackoff
-        options.backoff.maximum = maximumRetryBackoff
-        return options
+        return try ClientOptions(
+            clientId: clientId, security: security, connectTimeout: connectTimeout,
+            requestTimeout: requestTimeout, operationTimeout: operationTimeout,
+            backoff: Backoff(initial: retryBackoff, maximum: maximumRetryBackoff))
     }
 }

@@ -37,14 +37,11 @@ public final class Consumer: Sendable {
         configuration: ConsumerConfiguration, logger: Logger = Logger(label: "martlet.consumer")
     ) throws(ClientError) {
         if let fault = configuration.fault() { throw fault }
-        var options = ClientOptions()
-        options.clientId = configuration.clientId
-        options.security = try TransportSecurity(configuration.security)
-        options.connectTimeout = configuration.connectTimeout
-        options.requestTimeout = configuration.requestTimeout
-        options.operationTimeout = configuration.apiTimeout
-        options.backoff.initial = configuration.retryBackoff
-        options.backoff.maximum = configuration.maximumRetryBackoff
+        var options = try ClientOptions(
+            clientId: configuration.clientId, security: configuration.security,
+            connectTimeout: configuration.connectTimeout,
+            requestTimeout: configuration.requestTimeout, operationTimeout: configuration.apiTimeout,
+            backoff: Backoff(initial: configuration.retryBackoff, maximum: configuration.maximumRetryBackoff))
         // A reply has one batch more than it may have at most.
         options.maximumReplyBytes = max(options.maximumReplyBytes, 2 * configuration.fetchMaximumBytes)
         try self.init(

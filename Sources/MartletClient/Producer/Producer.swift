@@ -27,14 +27,11 @@ public final class Producer: Sendable {
         configuration: ProducerConfiguration, logger: Logger = Logger(label: "martlet.producer")
     ) throws(ClientError) {
         if let fault = configuration.fault() { throw fault }
-        var options = ClientOptions()
-        options.clientId = configuration.clientId
-        options.security = try TransportSecurity(configuration.security)
-        options.connectTimeout = configuration.connectTimeout
-        options.requestTimeout = configuration.requestTimeout
-        options.operationTimeout = configuration.maximumBlock
-        options.backoff.initial = configuration.retryBackoff
-        options.backoff.maximum = configuration.maximumRetryBackoff
+        let options = try ClientOptions(
+            clientId: configuration.clientId, security: configuration.security,
+            connectTimeout: configuration.connectTimeout,
+            requestTimeout: configuration.requestTimeout, operationTimeout: configuration.maximumBlock,
+            backoff: Backoff(initial: configuration.retryBackoff, maximum: configuration.maximumRetryBackoff))
         try self.init(
             cluster: Cluster(bootstrap: configuration.bootstrapServers, options: options), ownsCluster: true,
             configuration: configuration, logger: logger)

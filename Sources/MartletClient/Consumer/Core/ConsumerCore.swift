@@ -74,10 +74,7 @@ struct ConsumerCore: Sendable {
 
     init(configuration: ConsumerConfiguration, seed: UInt64) {
         self.configuration = configuration
-        var backoff = Backoff()
-        backoff.initial = configuration.retryBackoff
-        backoff.maximum = configuration.maximumRetryBackoff
-        self.backoff = backoff
+        backoff = Backoff(initial: configuration.retryBackoff, maximum: configuration.maximumRetryBackoff)
         generator = SplitMixGenerator(state: seed)
     }
 

@@ -79,10 +79,7 @@ struct ProducerCore: Sendable {
 
     init(configuration: ProducerConfiguration, seed: UInt64) {
         self.configuration = configuration
-        var backoff = Backoff()
-        backoff.initial = configuration.retryBackoff
-        backoff.maximum = configuration.maximumRetryBackoff
-        self.backoff = backoff
+        backoff = Backoff(initial: configuration.retryBackoff, maximum: configuration.maximumRetryBackoff)
         generator = SplitMixGenerator(state: seed)
         identity = configuration.isIdempotent ? .missing : .notNeeded
         if configuration.transactionalId != nil { transaction = TransactionState() }
