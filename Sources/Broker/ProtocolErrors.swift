@@ -17,6 +17,8 @@ extension ErrorCode {
         case .invalidProducerEpoch: self = .invalidProducerEpoch
         case .transactionCoordinatorFenced: self = .transactionCoordinatorFenced
         case .invalidTransactionState: self = .invalidTxnState
+        // As for what a coordinator says that passes: the client sends it again, and its coordinator is asked again.
+        case .outdatedVerification: self = .notEnoughReplicas
         case .corruptMessage: self = .corruptMessage
         case .messageTooLarge: self = .messageTooLarge
         case .recordListTooLarge: self = .recordListTooLarge

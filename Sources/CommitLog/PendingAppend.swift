@@ -48,6 +48,9 @@ package enum AppendRefusal: Error, Equatable, Sendable {
     case transactionCoordinatorFenced
     /// A batch outside a transaction while its producer has one open.
     case invalidTransactionState
+    /// The coordinator was asked before a transaction of the producer ended here, perhaps by a marker that came twice: it
+    /// must be asked again.
+    case outdatedVerification
     /// A control batch without a sound control record.
     case corruptMessage
     case messageTooLarge

@@ -56,6 +56,7 @@ struct ProducerStateManager {
         }
         if header.producerEpoch < producer.producerEpoch { return .refused(.invalidProducerEpoch) }
         if header.isTransactional, !Self.maySend(header, producer, permission) {
+            if case .verified = permission, !producer.hasOpenTransaction { return .refused(.outdatedVerification) }
             return .refused(.invalidTransactionState)
         }
         if !isCoordinators, !Self.isInSequence(header, after: producer) {

@@ -53,14 +53,14 @@ import Testing
     @Test func aVerificationIsWorthNothingAfterTheNextMarker() {
         #expect(append(batch(0), .verified(at: 0)) == appended(0))
         #expect(end() == appended(1))
-        #expect(append(batch(1), .verified(at: 0)) == .refused(.invalidTransactionState))
-        #expect(append(batch(1), .verified(at: 1)) == .refused(.invalidTransactionState))
+        #expect(append(batch(1), .verified(at: 0)) == .refused(.outdatedVerification))
+        #expect(append(batch(1), .verified(at: 1)) == .refused(.outdatedVerification))
         #expect(append(batch(1), .verified(at: 2)) == appended(2))
         // Nor does it help to join the next transaction.
         #expect(append(batch(2), .verified(at: 1)) == .refused(.invalidTransactionState))
         // A marker without a transaction ends what was verified all the same.
         #expect(end(producer: 8) == appended(3))
-        #expect(append(batch(0, producer: 8), .verified(at: 3)) == .refused(.invalidTransactionState))
+        #expect(append(batch(0, producer: 8), .verified(at: 3)) == .refused(.outdatedVerification))
         #expect(append(batch(0, producer: 9), .verified(at: 3)) == appended(4))
     }
 
