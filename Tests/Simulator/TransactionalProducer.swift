@@ -253,7 +253,9 @@ final class TransactionalProducer: Client {
         request.producerEpoch = producerEpoch
         request.committed = commits
         let invoked = time
-        call(request, isTwo ? 5 : 3, code: { $0.errorCode }) { [self] code, response in
+        var isDoubtful = false
+        call(request, isTwo ? 5 : 3, code: { $0.errorCode }, undecided: { isDoubtful = true }) {
+            [self] code, response in
             switch code {
             case .some(.none):
                 record(commits ? .committed : .aborted, since: invoked)
@@ -265,7 +267,8 @@ final class TransactionalProducer: Client {
                 }
                 openTransaction()
             case .producerFenced, .invalidProducerEpoch:
-                record(.aborted, since: invoked)
+                // It may be a coordinator that does not know yet that it has been replaced, and what it says is old.
+                record(commits && isDoubtful ? .unknown : .aborted, since: invoked)
                 die()
             case .invalidTxnState where added.isEmpty && !hasAddedGroup && !isTwo:
                 // Nothing was in it.
@@ -287,20 +290,24 @@ final class TransactionalProducer: Client {
 
     // MARK: The coordinator
 
-    /// Asks the coordinator until it gives an answer that means something.
+    /// Asks the coordinator until it gives an answer that means something. `undecided` is called when an
+    /// attempt was told nothing that it may rely on, and may have been carried out.
     private func call<Request: ProtocolRequest>(
         _ request: Request, _ version: Int16, code: @escaping (Request.Response) -> Int16,
+        undecided: @escaping () -> Void = {},
         _ completion: @escaping (ErrorCode?, Request.Response?) -> Void
     ) {
         retry(until: timeline.now + Self.patience) { [self] done in
             let go = { [self] (node: Int32) in
                 ask(node, request, version) { [self] response in
                     guard let response else {
+                        undecided()
                         coordinator = nil
                         return done(false)
                     }
                     let told = ErrorCode(rawValue: code(response))
                     if told != .none, Self.isRetriable(told) {
+                        undecided()
                         coordinator = nil
                         return done(false)
                     }

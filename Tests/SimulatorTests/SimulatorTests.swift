@@ -12,7 +12,7 @@ import Testing
         #expect(result.counts["read", default: 0] > 20, "too little was read")
     }
 
-    @Test("what fresh seeds once found stays mended", arguments: [UInt64(195_696_600_607_131)])
+    @Test("what fresh seeds once found stays mended", arguments: [UInt64(195_696_600_607_131), 107_375_738_225_711])
     func seedsThatFound(_ seed: UInt64) {
         let result = Simulation.run(SimulationOptions(seed: seed, seconds: 120))
         #expect(result.violations.isEmpty, "martlet-sim --seed \(seed) --minutes 2")
