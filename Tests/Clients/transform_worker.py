@@ -4,7 +4,8 @@ Arguments: client, bootstrap servers, input topic, output topic, group, transact
 among all of the test), its history's file, and the partitions of its own, separated by commas.
 
 Each batch of inputs is one transaction: an output for each input, and the offsets. What can be aborted is aborted and
-read again from the committed offsets; what is fatal ends the process with 3, and whoever started it starts another.
+read again from the committed offsets; what is fatal ends the process with 3, what hangs in the client ends it with
+SIGALRM, and whoever started it starts another.
 
 confluent-kafka's workers share the partitions as members of the group, which fences those that lost theirs (KIP-447).
 aiokafka knows the group's name only, so its workers have partitions of their own, and each new worker begins with
@@ -12,6 +13,7 @@ fencing the one before it by its transactional id."""
 
 import asyncio
 import contextlib
+import faulthandler
 import json
 import signal
 import sys
@@ -29,6 +31,7 @@ BATCH = 20
 OUTPUTS = 4
 # In the middle of each transaction, so that kills come there.
 PAUSE = 0.02
+STUCK_SECONDS = 20
 
 
 class Worker:
@@ -90,6 +93,13 @@ def next_offsets(records):
 
 class ConfluentWorker(Worker):
     def run(self):
+        try:
+            self.work()
+        except confluent_kafka.KafkaException as error:
+            print(f"worker {self.number}: {error!r}", file=sys.stderr, flush=True)
+            sys.exit(FATAL)
+
+    def work(self):
         self.producer = confluent_kafka.Producer(
             {"bootstrap.servers": self.bootstrap, "transactional.id": self.transactional_id, "linger.ms": 1,
              "transaction.timeout.ms": 10_000, **patience(self.bootstrap)})
@@ -180,11 +190,18 @@ class ConfluentWorker(Worker):
 
     def retried(self, call, *arguments):
         for _ in range(20):
+            # librdkafka's send_offsets_to_transaction may wait for ever for a coordinator that is not one any more
+            # (its issues 5456 and 5511), and no handler runs meanwhile. The alarm ends the process.
+            signal.alarm(STUCK_SECONDS)
             try:
                 return call(*arguments, 10)
             except confluent_kafka.KafkaException as error:
                 if not error.args[0].retriable():
                     raise
+                print(f"{time.time():.3f} worker {self.number}: {call.__name__}: {error.args[0]!r}", file=sys.stderr,
+                      flush=True)
+            finally:
+                signal.alarm(0)
         sys.exit(FATAL)
 
 
@@ -270,6 +287,8 @@ class AIOKafkaWorker(Worker):
 
 
 def main():
+    # Whoever finds it stuck asks where.
+    faulthandler.register(signal.SIGUSR1)
     client, *arguments, partitions = sys.argv[1:]
     if client == "confluent":
         ConfluentWorker(*arguments).run()

@@ -17,6 +17,8 @@ from harness import unique, wait_until
 from transactional import QUIET, committed_offsets, patience, read_to_end
 
 PARTITIONS = 4
+# How a worker ends whose client can do no more: it says so, or it hangs.
+GAVE_UP = (3, -signal.SIGALRM)
 
 
 class Feeder:
@@ -120,9 +122,13 @@ class WorkerSlot:
         code = self.process.poll()
         if code is None:
             return
-        assert code == 3, f"worker ended with {code}: {self.errors.read_text()[-3000:]}"
+        assert code in GAVE_UP, f"worker ended with {code}: {self.complaints()}"
         self.gave_up += 1
         self.start()
+
+    def complaints(self):
+        text = self.errors.read_text()
+        return text if len(text) < 6000 else f"{text[:3000]}\n...\n{text[-3000:]}"
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
@@ -130,8 +136,10 @@ class WorkerSlot:
             # Several of the clients' own time-outs, one after the other.
             return self.process.wait(60)
         except subprocess.TimeoutExpired:
+            self.process.send_signal(signal.SIGUSR1)  # It tells where it is.
+            time.sleep(0.5)
             self.kill()
-            raise AssertionError(f"a worker did not end: {self.errors.read_text()[-3000:]}")
+            raise AssertionError(f"a worker did not end: {self.complaints()}") from None
 
 
 def input_ends(broker, topic):
@@ -194,10 +202,11 @@ def transform_while(disturb, broker, make_topic, folder, what, kind=WorkerSlot, 
                 slot.tend()
             return all(committed_offsets(broker, group, source, PARTITIONS) == ends for group in pairs.values())
 
-        wait_until(is_done, 60, "the workers' end", step=0.3)
+        wait_until(is_done, 90, "the workers' end", step=0.3)
     finally:
         codes = [slot.stop() for slot in slots]
-    assert set(codes) == {0}
+    # One that did all may still wait for what its client will never tell it.
+    assert set(codes) <= {0, *GAVE_UP}
     seconds = time.monotonic() - started
 
     inputs = history.events([folder / "feeder.jsonl"]) + final_reads(broker, source)
