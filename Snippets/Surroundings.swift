@@ -10,6 +10,21 @@ configuration.security = ClientSecurity(
     credentials: SASLCredentials(.scramSHA512, userName: "billing", password: "secret"))
 // snippet.end
 
+// snippet.executor
+let executor = ClientExecutor()
+configuration.executor = executor
+var consuming = ConsumerConfiguration(bootstrapServers: brokers)
+consuming.executor = executor
+
+func answer(with producer: Producer, _ consumer: Consumer) async throws {
+    try await withTaskExecutorPreference(executor) {
+        for try await record in consumer.records {
+            try producer.enqueue(ProducerRecord(topic: "answers", value: record.value.map(Array.init)))
+        }
+    }
+}
+// snippet.end
+
 // snippet.tracing
 configuration.tracing = TraceContextTracing()
 let producer = try Producer(configuration: configuration)

@@ -12,6 +12,8 @@ import MartletClient
 //   ClientBenchmarks latency SERVERS TOPIC RECORDS
 //   ClientBenchmarks consume SERVERS TOPIC RECORDS       reads what is in the topic, in batches
 //   ClientBenchmarks end-to-end SERVERS TOPIC RECORDS    one record at a time, from produce to the consumer
+//
+// latency-together and end-to-end-together do the same where the clients do their work (ClientExecutor).
 
 #if canImport(Glibc)
     let processUsage = __rusage_who_t(RUSAGE_SELF.rawValue)
@@ -37,17 +39,26 @@ func fixed(_ value: Double, _ digits: Int) -> String {
 
 let arguments = CommandLine.arguments
 guard arguments.count == 5, let count = Int(arguments[4]),
-    ["throughput", "latency", "consume", "end-to-end"].contains(arguments[1])
+    ["throughput", "latency", "latency-together", "consume", "end-to-end", "end-to-end-together"].contains(arguments[1])
 else {
     fatalError("usage: ClientBenchmarks throughput|latency|consume|end-to-end SERVERS TOPIC RECORDS")
 }
-let isLatency = arguments[1] == "latency"
+let isLatency = arguments[1].hasPrefix("latency")
+let executor = arguments[1].hasSuffix("-together") ? ClientExecutor() : nil
 let servers = try BrokerAddress.list(arguments[2])
 let topic = arguments[3]
 var configuration = ProducerConfiguration(bootstrapServers: servers)
 configuration.linger = arguments[1] == "throughput" ? .milliseconds(5) : .zero
-let consumerConfiguration = ConsumerConfiguration(bootstrapServers: servers)
+configuration.executor = executor
+let name = executor == nil ? "martlet" : "martlet-together"
+let consumerConfiguration = makeConsumerConfiguration()
 let partitions = (0..<4).map { TopicPartition(topic, $0) }
+
+func makeConsumerConfiguration() -> ConsumerConfiguration {
+    var configuration = ConsumerConfiguration(bootstrapServers: servers)
+    configuration.executor = executor
+    return configuration
+}
 
 func percentiles(_ latencies: [Double]) -> String {
     let sorted = latencies.sorted()
@@ -92,7 +103,7 @@ func run(_ configuration: ProducerConfiguration) async throws {
     guard producer.report.failed == 0, producer.report.acknowledged == count + 1 else {
         fatalError("\(producer.report)")
     }
-    var line = "martlet \(arguments[1]) records=\(count) wall_s=\(fixed(wall, 3)) cpu_s=\(fixed(used, 3))"
+    var line = "\(name) \(arguments[1]) records=\(count) wall_s=\(fixed(wall, 3)) cpu_s=\(fixed(used, 3))"
     line += " cpu_ns_per_record=\(fixed(used / Double(count) * 1e9, 0))"
     if isLatency {
         line += percentiles(latencies)
@@ -119,7 +130,7 @@ func consume() async throws {
     }
     let wall = (ContinuousClock.now - start!.time).seconds
     let used = cpuSeconds() - start!.cpu
-    var line = "martlet consume records=\(read) bytes=\(bytes) wall_s=\(fixed(wall, 3)) cpu_s=\(fixed(used, 3))"
+    var line = "\(name) consume records=\(read) bytes=\(bytes) wall_s=\(fixed(wall, 3)) cpu_s=\(fixed(used, 3))"
     line += " cpu_ns_per_record=\(fixed(used / Double(read - start!.read) * 1e9, 0))"
     print(line)
     await consumer.close()
@@ -153,15 +164,17 @@ func endToEnd(_ configuration: ProducerConfiguration) async throws {
     }
     let wall = (clock.now - start.time).seconds
     let used = cpuSeconds() - start.cpu
-    var line = "martlet end-to-end records=\(count) wall_s=\(fixed(wall, 3)) cpu_s=\(fixed(used, 3))"
+    var line = "\(name) \(arguments[1]) records=\(count) wall_s=\(fixed(wall, 3)) cpu_s=\(fixed(used, 3))"
     line += " cpu_ns_per_record=\(fixed(used / Double(count) * 1e9, 0))\(percentiles(latencies))"
     print(line)
     await producer.close()
     await consumer.close()
 }
 
-switch arguments[1] {
-case "consume": try await consume()
-case "end-to-end": try await endToEnd(configuration)
-default: try await run(configuration)
+try await withTaskExecutorPreference(executor) {
+    switch arguments[1] {
+    case "consume": try await consume()
+    case "end-to-end", "end-to-end-together": try await endToEnd(configuration)
+    default: try await run(configuration)
+    }
 }

@@ -182,13 +182,14 @@ package final class ClusterMembership: Sendable {
                 "cluster.registered", metadata: ["epoch": "\(broker.cluster.image.brokers[nodeId]?.epoch ?? -1)"])
             metadataChanged()
         } catch {
-            if case .conflict = error {
-                // The controller took note of an earlier life just now.
+            switch error {
+            case .conflict, .noSession:
+                // The controller took note of an earlier life just now, or the store ended the session meanwhile.
                 broker.logger.info("cluster.registration-repeated", metadata: ["reason": "\(error)"])
                 broker.control.schedule(afterMilliseconds: Self.retryMilliseconds / 10) { [self] in register() }
-                return
+            default:
+                refuse("cannot register: \(error)")
             }
-            refuse("cannot register: \(error)")
         }
     }
 

@@ -24,6 +24,8 @@ public struct ConsumerConfiguration: Sendable {
     public var bootstrapServers: [BrokerAddress]
     /// How the broker's logs and quotas call this client (`client.id`).
     public var clientId = "martlet"
+    /// Where this consumer does its work; nil gives it an event loop as they come.
+    public var executor: ClientExecutor?
     /// TLS and SASL (`security.protocol` and what goes with it).
     public var security = ClientSecurity()
     /// The group, which `subscribe` and commits need (`group.id`).

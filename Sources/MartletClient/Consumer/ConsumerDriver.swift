@@ -2,7 +2,6 @@ import KafkaProtocol
 import Logging
 import Metrics
 import NIOCore
-import NIOPosix
 import Synchronization
 
 /// Carries out what the consumer's core decides: one event loop on which all its connections live, and from which the
@@ -39,7 +38,7 @@ final class ConsumerDriver: @unchecked Sendable {
         self.logger = logger
         metrics = ConsumerMetrics(
             clientId: configuration.clientId, factory: configuration.metricsFactory ?? MetricsSystem.factory)
-        loop = MultiThreadedEventLoopGroup.singleton.next()
+        loop = (configuration.executor ?? ClientExecutor()).loop
         var generator = SystemRandomNumberGenerator()
         shared = Mutex(Shared(core: ConsumerCore(configuration: configuration, seed: generator.next())))
     }

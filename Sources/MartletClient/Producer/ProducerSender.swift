@@ -2,7 +2,6 @@ import KafkaProtocol
 import Logging
 import Metrics
 import NIOCore
-import NIOPosix
 import RecordFormat
 import Synchronization
 
@@ -44,7 +43,7 @@ final class ProducerSender: @unchecked Sendable {
         self.logger = logger
         metrics = ProducerMetrics(
             clientId: configuration.clientId, factory: configuration.metricsFactory ?? MetricsSystem.factory)
-        loop = MultiThreadedEventLoopGroup.singleton.next()
+        loop = (configuration.executor ?? ClientExecutor()).loop
         shared = Mutex(
             Shared(
                 core: ProducerCore(configuration: configuration, seed: SystemRandomNumberGenerator.seed())))

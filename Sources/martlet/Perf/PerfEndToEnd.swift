@@ -48,13 +48,19 @@ struct PerfEndToEnd: AsyncParsableCommand {
             configuration.isIdempotent = acks == .all
             configuration.linger = .zero
             configuration.maximumRequestSize = max(configuration.maximumRequestSize, 2 * size)
+            // As a program that waits for single records does it.
+            let executor = ClientExecutor()
+            configuration.executor = executor
+            var consuming = ConsumerConfiguration(bootstrapServers: cluster.bootstrap)
+            consuming.executor = executor
             let ends = try await Admin(cluster: cluster).offsets(of: partitions, at: .latest)
-            let consumer = try Consumer(
-                cluster: cluster, configuration: ConsumerConfiguration(bootstrapServers: cluster.bootstrap))
+            let consumer = try Consumer(cluster: cluster, configuration: consuming)
             try consumer.assign(ends.mapValues { .offset($0.offset) })
             let producer = try Producer(cluster: cluster, configuration: configuration)
             do {
-                let report = try await measure(producer, consumer, partitions)
+                let report = try await withTaskExecutorPreference(executor) {
+                    try await measure(producer, consumer, partitions)
+                }
                 await producer.close()
                 await consumer.close()
                 return report
