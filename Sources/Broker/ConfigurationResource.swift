@@ -55,10 +55,12 @@ enum ConfigurationResource: Hashable {
         switch self {
         case .topic(let name): return try existing(name, broker).configuration
         case .broker(let id):
-            if let id, id != broker.cluster.nodeId {
+            // Of any node: the controller is asked for all of them.
+            let image = broker.cluster.image
+            if let id, id != broker.cluster.nodeId, image.brokers[id] == nil, image.nodes[id] == nil {
                 throw MetadataRefusal(.invalidRequest, "There is no broker \(id).")
             }
-            return id == nil ? broker.configurations.dynamicDefault : broker.configurations.dynamic
+            return image.brokerConfigurations[id] ?? ConfigurationValues()
         }
     }
 

@@ -5,9 +5,12 @@ import random
 import threading
 import time
 
+import confluent_kafka
 import kafka
+import pytest
 from confluent_kafka import ElectionType, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import (
+    AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType)
 
 from cluster_load import Load
 from harness import unique, wait_until
@@ -60,6 +63,62 @@ def test_replicas_move_under_load(make_cluster):
     kept = {node.id: sum(1 for p in range(PARTITIONS) if (node.data / f"{topic}-{p}").exists())
             for node in cluster.nodes}
     assert kept == {1: PARTITIONS, 2: PARTITIONS, 3: PARTITIONS, 4: 0}
+
+
+@pytest.mark.parametrize("side", ["leader", "follower"])
+def test_a_throttled_move_takes_its_time(make_cluster, side):
+    """What kafka-reassign-partitions --throttle sets holds a move back on either side (KIP-73), and nothing else: not the
+    replication of other topics, and not the other replicas of this one. Lifting it lets the move end."""
+    rate, size = 2_000_000, 16_000_000
+    cluster = make_cluster()
+    busy = make_topic(cluster)
+    admin = AdminClient({"bootstrap.servers": cluster.bootstrap})
+    topic = unique("heavy")
+    admin.create_topics([NewTopic(topic, 1, replica_assignment=[[1, 2]])])[topic].result(20)
+    producer = confluent_kafka.Producer({"bootstrap.servers": cluster.bootstrap, "linger.ms": 20})
+    value = random.Random(3).randbytes(100_000)
+    for number in range(size // len(value)):
+        producer.produce(topic, value, key=b"%d" % number)
+        producer.poll(0)
+    assert producer.flush(30) == 0
+
+    def configure(kind, name, **settings):
+        change = [ConfigEntry(key.replace("_", "."), str(setting), incremental_operation=AlterConfigOpType.SET)
+                  for key, setting in settings.items()]
+        resource = ConfigResource(kind, name, incremental_configs=change)
+        admin.incremental_alter_configs([resource])[resource].result(10)
+
+    def limit(bytes_a_second):
+        for node in cluster.nodes:
+            configure(ResourceType.BROKER, str(node.id), **{f"{side}_replication_throttled_rate": bytes_a_second})
+
+    limit(rate)
+    # The leader's side is told where the partition is, the follower's where it goes.
+    configure(ResourceType.TOPIC, topic, **{
+        f"{side}_replication_throttled_replicas": "0:1,0:2" if side == "leader" else "0:3"})
+    load = Load(cluster, busy, PARTITIONS)
+    python = kafka.KafkaAdminClient(bootstrap_servers=cluster.bootstrap.split(","))
+    try:
+        began = time.monotonic()
+        assert set(python.alter_partition_reassignments({kafka.TopicPartition(topic, 0): [1, 3]}).values()) == {None}
+        # At this rate it takes 8 s.
+        while time.monotonic() - began < 5:
+            assert python.list_partition_reassignments() != {}, f"moved after {time.monotonic() - began:.1f} s"
+            time.sleep(0.2)
+        # It goes on meanwhile: what the new replica has is near to what the rate allows.
+        copied = sum(path.stat().st_blocks * 512 for path in (cluster.node(3).data / f"{topic}-0").glob("*.log"))
+        assert rate * 3 <= copied <= rate * 7, copied
+        producer.produce(topic, b"not held back: its other replica is in sync")
+        assert producer.flush(2) == 0
+        limit(1_000_000_000)
+        wait_until(lambda: python.list_partition_reassignments() == {}, 3, "the move")
+        assert cluster.partition(topic).replicas == [1, 3]
+    finally:
+        python.close()
+    load.finish()
+    pause = load.longest_pause(load.acknowledged[0])
+    print(f"{copied} bytes in 5 s, {load.sent} other records, longest pause {pause:.2f} s")
+    assert pause < 1
 
 
 def test_a_rolling_restart_fails_nothing(make_cluster):

@@ -67,6 +67,10 @@ enum IncrementalAlterConfigsHandler: RequestHandler {
         _ name: String, _ values: ConfigurationValues, _ resource: ConfigurationResource, _ broker: Broker
     ) throws(MetadataRefusal) -> String {
         if let value = values[name] { return value }
+        if case .broker(let id?) = resource, id != broker.cluster.nodeId {
+            // What stands in another node's file is not known here.
+            return broker.configurations.dynamicDefault[name] ?? resource.definitions[name]?.defaultValue ?? ""
+        }
         return try resource.describe(broker).first { $0.definition.name == name }?.value ?? ""
     }
 }
