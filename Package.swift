@@ -149,7 +149,8 @@ let package = Package(
             ],
             swiftSettings: swiftSettings),
         .testTarget(
-            name: "ReplicationTests", dependencies: ["Replication", "TestSupport"], swiftSettings: swiftSettings),
+            name: "ReplicationTests", dependencies: ["CommitLog", "RecordFormat", "Replication", "TestSupport"],
+            swiftSettings: swiftSettings),
         .testTarget(
             name: "GroupCoordinatorTests",
             dependencies: ["CoordinatorCore", "GroupCoordinator", "KafkaProtocol", "TestSupport"],

@@ -13,7 +13,8 @@ package final class PartitionFollower: Sendable {
     private let leaderWatermark = Atomic<Int64>(0)
 
     private struct Waiting: Sendable {
-        var synchronized: (offset: Int64, action: @Sendable () -> Void)?
+        /// Several, when a fetch is begun anew while the one before still waits for the same sync.
+        var synchronizations: [(offset: Int64, action: @Sendable () -> Void)] = []
         var waiters: [PartitionWaiter] = []
         var ended: WaitResult?
     }
@@ -46,13 +47,13 @@ package final class PartitionFollower: Sendable {
         for waiter in woken { waiter.listener.wake(waiter, .reached) }
     }
 
-    /// Calls `action` when everything below the offset is on stable storage, at once if it is. One at a time.
+    /// Calls `action` when everything below the offset is on stable storage, at once if it is.
     package func whenSynchronized(
         to offset: Int64, by synchronizer: any LogSynchronizer, _ action: @escaping @Sendable () -> Void
     ) {
         let isThere = waiting.withLock { waiting -> Bool in
             if log.durableOffset >= offset || waiting.ended != nil { return true }
-            waiting.synchronized = (offset, action)
+            waiting.synchronizations.append((offset, action))
             return false
         }
         if isThere { action() } else { synchronizer.request(log, upTo: offset) }
@@ -60,13 +61,14 @@ package final class PartitionFollower: Sendable {
 
     /// After a sync: everything below the offset is on stable storage.
     package func synchronized(to offset: Int64) {
-        let action = waiting.withLock { waiting -> (@Sendable () -> Void)? in
+        let reached = waiting.withLock { waiting in
+            guard !waiting.synchronizations.isEmpty else { return [@Sendable () -> Void]() }
             // What was cut off meanwhile needs no sync.
-            guard let wanted = waiting.synchronized, min(wanted.offset, log.endOffset) <= offset else { return nil }
-            waiting.synchronized = nil
-            return wanted.action
+            let end = log.endOffset
+            defer { waiting.synchronizations.removeAll { min($0.offset, end) <= offset } }
+            return waiting.synchronizations.filter { min($0.offset, end) <= offset }.map(\.action)
         }
-        action?()
+        for action in reached { action() }
     }
 
     /// A reader close to this replica waits for what comes next.
@@ -89,15 +91,15 @@ package final class PartitionFollower: Sendable {
 
     /// This node has another role now, or the log is gone.
     package func end(_ result: WaitResult) {
-        let (action, woken) = waiting.withLock { waiting in
+        let (actions, woken) = waiting.withLock { waiting in
             waiting.ended = result
             defer {
-                waiting.synchronized = nil
+                waiting.synchronizations.removeAll()
                 waiting.waiters.removeAll()
             }
-            return (waiting.synchronized?.action, waiting.waiters)
+            return (waiting.synchronizations.map(\.action), waiting.waiters)
         }
-        action?()
+        for action in actions { action() }
         for waiter in woken { waiter.listener.wake(waiter, result) }
     }
 }

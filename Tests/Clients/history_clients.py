@@ -3,6 +3,7 @@ see whether the checker notices."""
 
 import collections
 import copy
+import os
 import random
 import threading
 import time
@@ -179,6 +180,13 @@ class TransactionalProducer(Producer):
                     raise Stuck from error
 
 
+def log_options(name):
+    """With MARTLET_CLIENT_LOGS librdkafka tells all that a member of a group does, on the standard error output."""
+    if not os.environ.get("MARTLET_CLIENT_LOGS"):
+        return QUIET
+    return {"debug": "cgrp,protocol", "log_level": 7, "client.id": name}
+
+
 class GroupMember(Client):
     """Reads at read_committed as a member of the group, commits now and then, and leaves and comes again now and
     then under another name."""
@@ -201,7 +209,7 @@ class GroupMember(Client):
         self.consumer = confluent_kafka.Consumer(
             {"bootstrap.servers": self.broker.bootstrap, "group.id": self.group, "auto.offset.reset": "earliest",
              "enable.auto.commit": False, "isolation.level": "read_committed", "fetch.wait.max.ms": 100,
-             **self.options(), **patience(self.broker.bootstrap), **QUIET})
+             **self.options(), **patience(self.broker.bootstrap), **log_options(self.process)})
         self.consumer.subscribe([self.topic], on_assign=self.assigned, on_revoke=self.revoked, on_lost=self.revoked)
         self.leaves_at = time.monotonic() + self.chance.uniform(3, 8)
 
