@@ -54,7 +54,15 @@ package final class BrokerMaintenance: Sendable {
         let throttle = IOThrottle(bytesPerSecond: broker.configuration.double("log.cleaner.io.max.bytes.per.second"))
         // Made for each round: between them nothing of its memory is kept.
         var cleaner: LogCleaner?
-        for log in broker.logs.allLogs where log.currentConfiguration.cleanupPolicy.contains(.compact) {
+        let compacted = broker.logs.allLogs.filter { $0.currentConfiguration.cleanupPolicy.contains(.compact) }
+        if compacted.contains(where: \.awaitsCheckpoint) {
+            do {
+                try checkpoint()
+            } catch {
+                broker.logger.error("log.maintenance-failed", metadata: ["error": "\(error)"])
+            }
+        }
+        for log in compacted {
             if cleanerThread.isStopping { return }
             let made =
                 cleaner

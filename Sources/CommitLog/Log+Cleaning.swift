@@ -99,6 +99,17 @@ extension Log {
             dirtyStart: dirtyStart)
     }
 
+    /// Whether closed segments could be compacted if only the recovery point were written down.
+    package var awaitsCheckpoint: Bool {
+        lock.withLock {
+            guard state == .open, !health.isOffline, configuration.cleanupPolicy.contains(.compact) else {
+                return false
+            }
+            return segments.indices.dropLast().reversed().lazy.map { self.upperBound(ofSegment: $0) }
+                .prefix { $0 > self.persistedRecoveryPoint }.contains { $0 <= self.lastStableOffset }
+        }
+    }
+
     /// Where each producer's last sequence number is.
     func lastRecordsOfProducers() -> [Int64: ProducerLastRecord] {
         lock.withLock {

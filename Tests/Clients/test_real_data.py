@@ -124,10 +124,7 @@ def test_compaction_keeps_the_last_value_of_each_key(make_broker, make_topic, fi
     of its own each. The log shrinks while it is written, and before and after restarts, clean and not, the last value
     of each key is there, byte for byte, and of a removed key nothing. Catches a cleaner that drops the newest, keeps a
     removed one, loses records at a segment's edge, or comes back with both after a kill."""
-    broker = make_broker({
-        "log.cleaner.backoff.ms": "200", "log.retention.check.interval.ms": "200",
-        # Compaction keeps below the last checkpoint of the recovery points.
-        "log.flush.offset.checkpoint.interval.ms": "500"})
+    broker = make_broker({"log.cleaner.backoff.ms": "200", "log.retention.check.interval.ms": "200"})
     topic = make_topic(
         broker, partitions=PARTITIONS, cleanup_policy="compact", segment_bytes=400_000,
         min_cleanable_dirty_ratio="0.01", delete_retention_ms=100, segment_ms=600_000)

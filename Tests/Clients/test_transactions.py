@@ -251,9 +251,7 @@ def test_compaction_keeps_what_transactions_mean(make_broker, begin_producer, ma
     """A compacted topic with committed and aborted transactions: when compaction has removed what is superseded, and
     the broker has been started again, every client still reads the last committed value of each key. An aborted value
     never supersedes a committed one. Catches a cleaner that drops markers too early or keeps aborted records."""
-    broker = make_broker({
-        # Only what the last checkpoint covers is compacted.
-        **SETTINGS, "log.cleaner.backoff.ms": "200", "log.flush.offset.checkpoint.interval.ms": "200"})
+    broker = make_broker({**SETTINGS, "log.cleaner.backoff.ms": "200"})
     topic = make_topic(broker, cleanup_policy="compact", segment_bytes=20_000, min_cleanable_dirty_ratio=0.01)
     producer = begin_producer("confluent", broker, unique("id"))
     expected = {}
