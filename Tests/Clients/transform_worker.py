@@ -95,8 +95,9 @@ class ConfluentWorker(Worker):
     def run(self):
         try:
             self.work()
-        except confluent_kafka.KafkaException as error:
-            print(f"worker {self.number}: {error!r}", file=sys.stderr, flush=True)
+        except (confluent_kafka.KafkaException, SystemError) as error:
+            # What is fatal while callbacks run comes as a SystemError.
+            print(f"worker {self.number}: {error!r} {error.__cause__!r}", file=sys.stderr, flush=True)
             sys.exit(FATAL)
 
     def work(self):
