@@ -126,13 +126,15 @@ package enum BrokerConfigurations {
             "log.retention.check.interval.ms", .positiveLong, default: "300000",
             "Time between two looks for segments to drop."),
         broker("log.cleaner.enable", .boolean, default: "true", "Whether compaction runs."),
-        broker("log.cleaner.backoff.ms", .naturalLong, default: "15000", "Time between two looks for logs to compact."),
         broker(
-            "log.cleaner.dedupe.buffer.size", .long(1_048_576...Int64.max), default: "134217728",
+            "log.cleaner.backoff.ms", .naturalLong, default: "15000", update: .atRunTime,
+            "Time between two looks for logs to compact."),
+        broker(
+            "log.cleaner.dedupe.buffer.size", .long(1_048_576...Int64.max), default: "134217728", update: .atRunTime,
             "Memory for the keys that one compaction looks at."),
         broker(
             "log.cleaner.io.max.bytes.per.second", .double(1...Double.greatestFiniteMagnitude),
-            default: "1.7976931348623157E308", "What compaction may read and write in a second."),
+            default: "1.7976931348623157E308", update: .atRunTime, "What compaction may read and write in a second."),
         broker(
             "log.flush.offset.checkpoint.interval.ms", .naturalInt, default: "60000",
             "Time between two writes of the recovery points."),
@@ -251,9 +253,10 @@ package enum BrokerConfigurations {
 
     static func broker(
         _ name: String, _ type: ConfigurationType, default defaultValue: String?, departure: String? = nil,
-        _ summary: String
+        update: ConfigurationDefinition.Update = .atStart, _ summary: String
     ) -> ConfigurationDefinition {
-        ConfigurationDefinition(name, .broker, type, default: defaultValue, departure: departure, summary)
+        ConfigurationDefinition(
+            name, .broker, type, default: defaultValue, update: update, departure: departure, summary)
     }
 
     private static func none(

@@ -27,7 +27,8 @@ package struct NodeStorage: Sendable {
 
     /// A folder of the system, with the metadata beside the logs.
     package static func disk(_ path: String) -> NodeStorage {
-        NodeStorage(fileSystem: RealFileSystem(), path: path) { path throws(NodeError) in
+        // Clients and logs are told of a path that means something elsewhere too.
+        NodeStorage(fileSystem: RealFileSystem(), path: URL(fileURLWithPath: path).path) { path throws(NodeError) in
             do {
                 try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
             } catch {

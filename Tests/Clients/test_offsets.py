@@ -12,6 +12,7 @@ from confluent_kafka import TopicPartition
 import wire
 from clients import CLIENTS, Message, consume, produce
 from harness import unique, wait_until
+from transactional import committed_offsets
 
 BASE = 1_700_000_000_000
 
@@ -212,3 +213,20 @@ def test_positions_beyond_the_end_wait(broker, make_topic):
     produce("confluent", broker.bootstrap, topic, [Message(b"k", b"second", [], 1)])
     assert wait_until(lambda: consumer.poll(0.5), 10, "the record").value() == b"second"
     consumer.close()
+
+
+def test_offsets_of_unknown_partitions_cannot_be_deleted(broker, make_topic):
+    """And those that are there are, in the same request."""
+    topic, group = make_topic(broker, partitions=2), unique("group")
+    consumer = confluent_kafka.Consumer({"bootstrap.servers": broker.bootstrap, "group.id": group})
+    consumer.commit(offsets=[TopicPartition(topic, 0, 5), TopicPartition(topic, 1, 6)], asynchronous=False)
+    consumer.close()
+    admin = kafka.KafkaAdminClient(bootstrap_servers=broker.bootstrap)
+    try:
+        places = [kafka.TopicPartition(topic, 1), kafka.TopicPartition(topic, 2), kafka.TopicPartition("nowhere", 0)]
+        deleted = admin.delete_group_offsets(group, places)
+        assert {place: getattr(error, "errno", error) for place, error in deleted.items()} == {
+            places[0]: 0, places[1]: 3, places[2]: 3}
+        assert committed_offsets(broker, group, topic, 2) == {0: 5, 1: None}
+    finally:
+        admin.close()

@@ -41,8 +41,9 @@ extension RequestContext {
                 parts.append((partition, [item]))
             }
         }
-        let absence = topic.absence
-        return gather(parts.map { ($0.partition.flatMap { topic[$0] }, request($0.items), absence) }, merge: merge)
+        return gather(
+            parts.map { ($0.partition.flatMap { topic[$0] }, request($0.items), topic.absence(of: $0.partition)) },
+            merge: merge)
     }
 
     /// A request for all shards.
@@ -81,7 +82,7 @@ extension CoordinatorTopic {
         if let shard = shard(of: key) {
             shard.handle(request, context, reply: reply)
         } else {
-            reply(Machine.refusal(of: request, apiVersion: context.apiVersion, absence))
+            reply(Machine.refusal(of: request, apiVersion: context.apiVersion, absence(of: partition(of: key))))
         }
     }
 }

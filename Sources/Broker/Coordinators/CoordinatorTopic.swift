@@ -22,9 +22,6 @@ final class CoordinatorTopic<Machine: CoordinatorStateMachine>: Sendable {
 
     var all: [Shard] { shards.withLock { shards in shards.keys.sorted().map { shards[$0]! } } }
 
-    /// Whether the topic is there, here or elsewhere.
-    var isThere: Bool { broker.cluster.image.topic(named: name) != nil }
-
     subscript(partition: Int32) -> Shard? { shards.withLock { $0[partition] } }
 
     /// Which partition a group or transactional id belongs to; nil while the topic is not there.
@@ -43,8 +40,17 @@ final class CoordinatorTopic<Machine: CoordinatorStateMachine>: Sendable {
         return leader >= 0 ? leader : nil
     }
 
-    /// What is told about a key that this node does not have.
-    var absence: ErrorCode { isThere ? .notCoordinator : .coordinatorNotAvailable }
+    /// What is told about a partition (nil while the topic is not there) whose shard this node does not have.
+    func absence(of partition: Int32?) -> ErrorCode {
+        guard let partition, let topic = broker.cluster.image.topic(named: name),
+            topic.partitions.indices.contains(Int(partition))
+        else { return .coordinatorNotAvailable }
+        // Whoever was sent here by the same news that this node is about to follow finds it a moment later.
+        let isComing =
+            topic.partitions[Int(partition)].leader == broker.cluster.nodeId
+            && (!broker.isClustered || broker.membership.isRegistered)
+        return isComing ? .coordinatorLoadInProgress : .notCoordinator
+    }
 
     /// As Kafka computes it, with Java's hash of a string.
     static func partition(of key: String, count: Int32) -> Int32 {
