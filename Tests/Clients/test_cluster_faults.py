@@ -136,8 +136,9 @@ def compare_replicas(cluster):
     return total
 
 
-def wait_for_progress(clients, limit=40):
-    """Until each client has done something, and has been told so."""
+def wait_for_progress(clients, limit=80):
+    """Until each client has done something, and has been told so. librdkafka waits for up to a minute (its
+    socket.timeout.ms, or the session) for a coordinator that it has lost."""
     def state():
         return [client.rounds if not hasattr(client, "seen") else client.seen for client in clients]
 
