@@ -43,8 +43,9 @@ import Testing
             headers: record.headers.map { RecordHeader(key: $0.key, value: $0.value) },
             timestamp: record.timestamp ?? -1)
         let chunk = try FetchedChunk(
-            TopicPartition("t", 2), bytes: ByteBuffer(bytes: try builder.build()), startOffset: 7, highWatermark: 8,
-            abortedTransactions: nil)
+            TopicPartition("t", 2), bytes: ByteBuffer(bytes: try builder.build()),
+            of: FetchedFrame(id: 1, byteCount: 1),
+            startOffset: 7, highWatermark: 8, abortedTransactions: nil)
         let prepared = try BatchPreparation(checksCRCs: true, decompressedLimit: 1 << 20)
             .prepare(try #require(chunk), of: TopicPartition("t", 2))
         var output: [UInt8] = []

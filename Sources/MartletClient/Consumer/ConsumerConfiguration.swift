@@ -67,8 +67,9 @@ public struct ConsumerConfiguration: Sendable {
     /// How many bytes of one partition one fetch may bring (`max.partition.fetch.bytes`); a single larger batch comes
     /// nevertheless. A partition with so many bytes waiting is not fetched from.
     public var maximumPartitionFetchBytes = 1 << 20
-    /// How many fetched bytes may wait for the application, those on their way included (Kafka has no such setting). A
-    /// batch that is larger than a fetch may be exceeds it.
+    /// How many fetched bytes may wait for the application, those on their way included (Kafka has no such setting): the
+    /// memory of whole replies, which is taken as long as records of any of their partitions wait. When it is needed, what
+    /// waits of paused partitions is given up and fetched again. A batch that is larger than a fetch may be exceeds it.
     public var prefetchMemory = 64 << 20
     /// How large the decompressed content of one batch may be; a larger one is reported as damaged.
     public var maximumDecompressedBatchSize = 200 << 20

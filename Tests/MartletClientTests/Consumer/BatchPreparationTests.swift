@@ -23,7 +23,8 @@ import Testing
     ) throws -> FetchedChunk {
         try #require(
             try FetchedChunk(
-                partition, bytes: ByteBuffer(bytes: bytes), startOffset: offset, highWatermark: 9,
+                partition, bytes: ByteBuffer(bytes: bytes), of: FetchedFrame(id: 1, byteCount: 1), startOffset: offset,
+                highWatermark: 9,
                 abortedTransactions: aborted))
     }
 
@@ -52,7 +53,8 @@ import Testing
         let half = Array(bytes.dropLast())
         #expect(
             try FetchedChunk(
-                partition, bytes: ByteBuffer(bytes: half), startOffset: 0, highWatermark: 9, abortedTransactions: nil)?
+                partition, bytes: ByteBuffer(bytes: half), of: FetchedFrame(id: 1, byteCount: 1), startOffset: 0,
+                highWatermark: 9, abortedTransactions: nil)?
                 .byteCount == nil)
         // What the broker was not asked for.
         let early = try batch(at: 0, ["a"])

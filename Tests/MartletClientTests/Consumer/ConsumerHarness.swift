@@ -33,7 +33,7 @@ struct ConsumerHarness {
     var consumed: [[String]]
     /// Hand-outs that went back, which only a truncation explains.
     private(set) var returns = 0
-    private(set) var largestBuffered = 0
+    private(set) var largestHeld = 0
     var nextStep: ContinuousClock.Instant?
     private var sessions: [Int32: ModelSessions] = [:]
     private var connections: [Connection] = []
@@ -66,9 +66,21 @@ struct ConsumerHarness {
             questions += actions.questions
             nextStep = actions.nextStep
         } while core.needsStep
-        largestBuffered = max(largestBuffered, core.bufferedBytes)
-        precondition(core.bufferedBytes == core.slots.reduce(0) { $0 + $1.bufferedBytes }, "the reckoning is right")
+        largestHeld = max(largestHeld, heldBytes)
+        precondition(core.bufferedBytes == heldBytes, "the reckoning is right")
+        for slot in core.slots { precondition(slot.bufferedBytes == slot.waiting.reduce(0) { $0 + $1.byteCount }) }
         precondition(core.reservedBytes == core.nodes.values.reduce(0) { $0 + $1.reserved })
+    }
+
+    /// The memory that the chunks that wait keep from being freed.
+    var heldBytes: Int {
+        var allocations: [UnsafeMutableRawPointer: Int] = [:]
+        for chunk in core.slots.flatMap(\.waiting) {
+            chunk.bytes.withUnsafeReadableBytesWithStorageManagement { _, storage in
+                allocations[storage.toOpaque()] = chunk.bytes.storageCapacity
+            }
+        }
+        return allocations.values.reduce(0, +)
     }
 
     private mutating func send(_ plan: FetchPlan) {
@@ -216,6 +228,8 @@ struct ConsumerHarness {
         reply.errorCode = found.error
         reply.sessionId = found.id
         var left = plan.maximumBytes
+        var frame = ByteBuffer()
+        var places: [Int: Range<Int>] = [:]
         for entry in found.entries {
             let index = Int(entry.name.partition)
             var partition = FetchReply.Partition()
@@ -236,9 +250,17 @@ struct ConsumerHarness {
                     atLeastOne: left == plan.maximumBytes)
                 left -= bytes.count
                 if bytes.isEmpty, plan.session.epoch != 0 { continue }
-                if !bytes.isEmpty { partition.records = ByteBuffer(bytes: bytes) }
+                if !bytes.isEmpty {
+                    places[reply.partitions.count] = frame.writerIndex..<frame.writerIndex + bytes.count
+                    frame.writeBytes(bytes)
+                }
             }
             reply.partitions.append(partition)
+        }
+        // As on the wire: the records of all partitions lie in one reply.
+        reply.frameByteCount = frame.storageCapacity
+        for (index, place) in places {
+            reply.partitions[index].records = frame.getSlice(at: place.lowerBound, length: place.count)
         }
         connections[place].reply = (plan, reply)
     }
@@ -254,6 +276,16 @@ struct ConsumerHarness {
         let connection = connections.remove(at: place)
         if let plan { core.didLose(plan, ClientError(.connectionLost, "lost"), now: now) }
         core.disconnect(connection.node, connection: connection.number, now: now)
+    }
+
+    /// Goes on until `condition` holds, for a while at most.
+    mutating func pump(_ condition: (ConsumerCore) -> Bool) -> Bool {
+        for _ in 0..<1000 {
+            if condition(core) { return true }
+            if !happen() { now += .milliseconds(5) }
+            step()
+        }
+        return false
     }
 
     /// Goes on without faults until everything is consumed, or for `limit` of the harness's own time.
@@ -273,4 +305,8 @@ struct ConsumerHarness {
         }
         return true
     }
+}
+
+extension PartitionState {
+    var waiting: ArraySlice<FetchedChunk> { chunks[head...] }
 }

@@ -62,7 +62,7 @@ import Testing
             harness.core.slots[slot].failure = ClientError(.refused, "not allowed")
         }
         expectGiven(!give(&harness, taken))
-        #expect(harness.core.bufferedBytes == before + taken.chunk.byteCount)
+        #expect(harness.core.bufferedBytes == before + taken.chunk.frame.byteCount)
         harness.core.slots[slot].failure = nil
         harness.core.setPaused(false, slot)
         let second = harness.core.takeChunk()

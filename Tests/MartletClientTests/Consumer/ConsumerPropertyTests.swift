@@ -47,7 +47,7 @@ import Testing
         #expect(try harness.settle(), "seed \(seed)")
         #expect(harness.core.failure == nil)
         // Nothing more than a fetch of each broker comes on top.
-        #expect(harness.largestBuffered <= max(configuration.prefetchMemory, 2 * 1500), "seed \(seed)")
+        #expect(harness.largestHeld <= max(configuration.prefetchMemory, 2 * 1500), "seed \(seed)")
         return harness
     }
 

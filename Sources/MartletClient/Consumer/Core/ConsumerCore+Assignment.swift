@@ -52,7 +52,7 @@ extension ConsumerCore {
         for name in names {
             guard let slot = index[name] else { continue }
             slots[slot].isLeaving = true
-            bufferedBytes -= slots[slot].clear()
+            clear(slot)
         }
         needsStep = true
     }
@@ -123,7 +123,7 @@ extension ConsumerCore {
             return
         }
         if let error { actions.notes.append(("consumer.offset.reset", slots[slot].name, error.message)) }
-        bufferedBytes -= slots[slot].clear()
+        clear(slot)
         slots[slot].generation = nextGeneration()
         slots[slot].possession = slots[slot].generation
         slots[slot].phase = .needsOffset(place)

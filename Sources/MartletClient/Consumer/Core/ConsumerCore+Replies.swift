@@ -25,6 +25,8 @@ extension ConsumerCore {
                 byId[entry.topicId] = entry.name.topic
             }
         }
+        frames += 1
+        let frame = FetchedFrame(id: frames, byteCount: reply.frameByteCount)
         for partition in reply.partitions {
             let entry: FetchPlan.Entry?
             if plan.entries.count == 1 {
@@ -41,7 +43,7 @@ extension ConsumerCore {
             guard let entry, isCurrent(entry.reference), slots[entry.reference.slot].phase == .ready,
                 slots[entry.reference.slot].fetchOffset == entry.offset, slots[entry.reference.slot].isActive
             else { continue }
-            take(partition, entry, from: plan.node, isAlone: plan.entries.count == 1, now)
+            take(partition, entry, of: frame, from: plan.node, isAlone: plan.entries.count == 1, now)
         }
     }
 
@@ -62,7 +64,8 @@ extension ConsumerCore {
     }
 
     private mutating func take(
-        _ reply: FetchReply.Partition, _ entry: FetchPlan.Entry, from node: Int32, isAlone: Bool, _ now: Instant
+        _ reply: FetchReply.Partition, _ entry: FetchPlan.Entry, of frame: FetchedFrame, from node: Int32,
+        isAlone: Bool, _ now: Instant
     ) {
         let slot = entry.reference.slot
         guard reply.errorCode == .none else { return didRefuse(reply, entry, from: node, now) }
@@ -78,7 +81,7 @@ extension ConsumerCore {
         do throws(ClientError) {
             let committedOnly = configuration.isolationLevel == .readCommitted
             let found = try FetchedChunk(
-                entry.name, bytes: records, startOffset: entry.offset, highWatermark: reply.highWatermark,
+                entry.name, bytes: records, of: frame, startOffset: entry.offset, highWatermark: reply.highWatermark,
                 abortedTransactions: committedOnly ? AbortedTransactions(reply.abortedTransactions) : nil)
             guard let chunk = found else {
                 // The first one that has something must come whole.
@@ -88,7 +91,7 @@ extension ConsumerCore {
                 return
             }
             slots[slot].append(chunk)
-            bufferedBytes += chunk.byteCount
+            hold(chunk.frame)
             slots[slot].fetchOffset = chunk.nextOffset
             slots[slot].fetchEpoch = chunk.lastEpoch
             turns += 1
@@ -253,7 +256,7 @@ extension ConsumerCore {
         // What waits may be of the part that is gone; what is left comes again.
         let truncated = answer.offset < position
         if truncated, configuration.offsetReset == .none {
-            bufferedBytes -= slots[slot].clear()
+            clear(slot)
             slots[slot].failure = ClientError(
                 .logTruncated, "\(name): the log ends at \(answer.offset) now, before the position \(position)",
                 nextStep: "seek to an offset to go on from")

@@ -96,7 +96,10 @@ extension ConsumerCore {
             nodes[node]!.nextShortFetch = nil
             nodes[node]!.shortPause = .zero
         }
-        guard let maximumBytes = room(for: wanted.count) else {
+        let overhead = wanted.reduce(Self.replyOverhead) {
+            $0 + Self.partitionOverhead + slots[$1].name.topic.utf8.count
+        }
+        guard let (maximumBytes, reserved) = room(for: wanted.count, overhead: overhead) else {
             isShortOfMemory = true
             return
         }
@@ -118,8 +121,8 @@ extension ConsumerCore {
         turns += 1
         nodes[node]!.lastTurn = turns
         nodes[node]!.inFlight = entries.map(\.reference)
-        nodes[node]!.reserved = maximumBytes
-        reservedBytes += maximumBytes
+        nodes[node]!.reserved = reserved
+        reservedBytes += reserved
         actions.fetches.append(
             FetchPlan(
                 node: node, connection: nodes[node]!.connection, session: session,
@@ -127,31 +130,37 @@ extension ConsumerCore {
                 maximumBytes: maximumBytes, maximumWait: maximumWait))
     }
 
-    /// How many bytes a fetch may bring; nil when what waits and is on its way must become less before.
-    private mutating func room(for count: Int) -> Int? {
+    /// What a reply has beside records, about: in all, and for each partition but for its topic's name.
+    private static let replyOverhead = 64
+    private static let partitionOverhead = 64
+
+    /// How many bytes of records a fetch may bring, and the memory that this takes; nil when what waits and is on its way
+    /// must become less before.
+    private mutating func room(for count: Int, overhead: Int) -> (payload: Int, reserved: Int)? {
         let partition = configuration.maximumPartitionFetchBytes
         // All fetches together leave half of the memory to what waits: one that brings nothing must keep no other from
         // being sent.
-        let share = max(1, configuration.prefetchMemory / (2 * max(1, sources)))
+        let share = FetchedFrame.payload(
+            byteCount: configuration.prefetchMemory / (2 * max(1, sources)), overhead: overhead)
         let wanted = min(configuration.fetchMaximumBytes, count * partition, share)
-        var left = configuration.prefetchMemory - bufferedBytes - reservedBytes
         let needed = min(wanted, partition)
-        if left < needed {
-            left += dropPaused()
-            guard left >= needed || (bufferedBytes == 0 && reservedBytes == 0) else { return nil }
+        let least = FetchedFrame.byteCount(payload: needed, overhead: overhead)
+        if memoryLeft < least {
+            dropPaused()
+            guard memoryLeft >= least || (bufferedBytes == 0 && reservedBytes == 0) else { return nil }
         }
-        return max(1, min(wanted, max(left, needed)))
+        let payload = min(wanted, max(FetchedFrame.payload(byteCount: memoryLeft, overhead: overhead), needed))
+        return (payload, FetchedFrame.byteCount(payload: payload, overhead: overhead))
     }
 
+    private var memoryLeft: Int { configuration.prefetchMemory - bufferedBytes - reservedBytes }
+
     /// Room is needed, and records of paused partitions, which nobody asks for, take it.
-    private mutating func dropPaused() -> Int {
-        var freed = 0
-        for slot in slots.indices where slots[slot].isPaused && slots[slot].bufferedBytes > 0 {
-            freed += slots[slot].bufferedBytes
+    private mutating func dropPaused() {
+        for slot in slots.indices where slots[slot].isPaused && slots[slot].hasRecords {
             guard let position = slots[slot].position else { continue }
             rewind(slot, to: position)
         }
-        return freed
     }
 
     /// Whether there is a connection; one is asked for when there is none.

@@ -46,8 +46,13 @@ struct ConsumerCore: Sendable {
     var nodes: [Int32: Node] = [:]
     var generations: UInt64 = 0
     var turns: UInt64 = 0
+    /// How many replies have come.
+    var frames: UInt64 = 0
+    /// Of the replies some of whose records wait.
     var bufferedBytes = 0
     var reservedBytes = 0
+    /// How many chunks wait of each of these replies, by its id.
+    var waitingChunks: [UInt64: Int] = [:]
     /// How many brokers there is something to fetch from.
     var sources = 0
     /// Something was not fetched because there is no room.
@@ -119,13 +124,34 @@ struct ConsumerCore: Sendable {
 
     /// What waits of a partition is not wanted any more, nor what is under way.
     mutating func invalidate(_ slot: Int) {
-        bufferedBytes -= slots[slot].clear()
+        clear(slot)
         slots[slot].generation = nextGeneration()
         slots[slot].isAsking = false
         slots[slot].failures = 0
         slots[slot].retryAt = nil
         slots[slot].failure = nil
         needsStep = true
+    }
+
+    // MARK: Memory
+
+    /// A chunk waits, and with it the whole reply's memory.
+    mutating func hold(_ frame: FetchedFrame) {
+        let count = waitingChunks[frame.id, default: 0]
+        waitingChunks[frame.id] = count + 1
+        if count == 0 { bufferedBytes += frame.byteCount }
+    }
+
+    /// A chunk waits no more; the reply's memory is free with the last one.
+    mutating func release(_ frame: FetchedFrame) {
+        guard let count = waitingChunks[frame.id] else { preconditionFailure("a chunk that waits is counted") }
+        waitingChunks[frame.id] = count > 1 ? count - 1 : nil
+        if count == 1 { bufferedBytes -= frame.byteCount }
+    }
+
+    /// Forgets what waits of a partition.
+    mutating func clear(_ slot: Int) {
+        for chunk in slots[slot].clear() { release(chunk.frame) }
     }
 
     mutating func enqueue(_ slot: Int) {
@@ -178,7 +204,7 @@ struct ConsumerCore: Sendable {
             }
             let wasFull = isFull(slot)
             let chunk = slots[slot].removeFirst()
-            bufferedBytes -= chunk.byteCount
+            release(chunk.frame)
             if isShortOfMemory || (wasFull && !isFull(slot)) { needsStep = true }
             return Taken(reference: reference(slot), name: slots[slot].name, chunk: chunk)
         }
@@ -201,7 +227,7 @@ struct ConsumerCore: Sendable {
         slots[slot].positionEpoch = next.leaderEpoch ?? -1
         if let rest {
             slots[slot].putBack(rest)
-            bufferedBytes += rest.byteCount
+            hold(rest.frame)
         }
         enqueue(slot)
         if hasRecords {
@@ -217,7 +243,7 @@ struct ConsumerCore: Sendable {
         let slot = taken.reference.slot
         guard isCurrent(taken.reference), !slots[slot].isLeaving else { return }
         slots[slot].putBack(taken.chunk)
-        bufferedBytes += taken.chunk.byteCount
+        hold(taken.chunk.frame)
         enqueue(slot)
     }
 

@@ -47,6 +47,7 @@ struct PartitionState: Sendable {
     var chunks: [FetchedChunk] = []
     /// The chunks before this one are gone.
     var head = 0
+    /// Of the chunks; what they keep of their replies' memory is the core's to count.
     var bufferedBytes = 0
     var isQueued = false
     /// The broker from which it is being fetched, whatever that may bring.
@@ -104,14 +105,14 @@ struct PartitionState: Sendable {
         bufferedBytes += chunk.byteCount
     }
 
-    /// Forgets what waits, and returns how many bytes that were.
-    mutating func clear() -> Int {
+    /// Forgets what waits, and returns it.
+    mutating func clear() -> ArraySlice<FetchedChunk> {
         defer {
             chunks = []
             head = 0
             bufferedBytes = 0
         }
-        return bufferedBytes
+        return chunks[head...]
     }
 }
 

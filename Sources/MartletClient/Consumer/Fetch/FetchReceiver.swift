@@ -20,7 +20,8 @@ final class FetchReceiver: ReplyReceiver, @unchecked Sendable {
         isOver = true
         do throws(ClientError) {
             driver.didReceive(
-                .success(try FetchReply(frame: try result.get(), version: version)), for: plan, sent: sent)
+                .success(try FetchReply(frame: FetchedFrame.fitted(try result.get()), version: version)), for: plan,
+                sent: sent)
         } catch {
             driver.didReceive(.failure(error), for: plan, sent: sent)
         }

@@ -29,12 +29,15 @@ struct FetchReply: Sendable {
     var errorCode = ErrorCode.none
     var sessionId: Int32 = 0
     var partitions: [Partition] = []
+    /// All that is allocated for the frame.
+    var frameByteCount = 0
 
     init() {}
 
     /// Reads a whole frame, which starts with the correlation id. Throws `malformedReply`.
     init(frame: ByteBuffer, version: Int16) throws(ClientError) {
         self.init()
+        frameByteCount = frame.storageCapacity
         do {
             try frame.withUnsafeReadableBytes { buffer in
                 let bytes = RawSpan(_unsafeBytes: buffer)

@@ -13,6 +13,8 @@ struct FetchedChunk: Sendable {
     /// The leader's epoch of the last batch, -1 when it is not told.
     let lastEpoch: Int32
     let highWatermark: Int64
+    /// The reply's memory, which it keeps.
+    let frame: FetchedFrame
     /// nil unless only what was committed is consumed.
     var abortedTransactions: AbortedTransactions?
 
@@ -21,8 +23,8 @@ struct FetchedChunk: Sendable {
     /// Takes the whole batches at the start of `bytes`; a broker may cut the last one off. nil when there is no whole one,
     /// as for a partition for which a reply had no room left. Throws `malformedReply` for one that cannot come next.
     init?(
-        _ partition: TopicPartition, bytes: ByteBuffer, startOffset: Int64, highWatermark: Int64,
-        abortedTransactions: AbortedTransactions?
+        _ partition: TopicPartition, bytes: ByteBuffer, of frame: FetchedFrame, startOffset: Int64,
+        highWatermark: Int64, abortedTransactions: AbortedTransactions?
     ) throws(ClientError) {
         let end = try bytes.withUnsafeReadableBytes { (memory) throws(ClientError) in
             try Self.wholeBatches(memory, partition, startOffset)
@@ -34,6 +36,7 @@ struct FetchedChunk: Sendable {
         nextOffset = end.nextOffset
         lastEpoch = end.lastEpoch
         self.highWatermark = highWatermark
+        self.frame = frame
         self.abortedTransactions = abortedTransactions
     }
 

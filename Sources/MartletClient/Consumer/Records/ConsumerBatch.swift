@@ -1,5 +1,5 @@
-/// Records of one partition that one fetch brought, in order; at least one. Its memory stays as long as it or one of its
-/// records is kept.
+/// Records of one partition that one fetch brought, in order; at least one. Its memory, which is that of the whole fetch,
+/// stays as long as it or one of its records is kept; whoever keeps records for long copies what is needed of them.
 public struct ConsumerBatch: Sendable, Sequence {
     let storage: RecordStorage
     /// The first record's.
