@@ -1,13 +1,15 @@
 import KafkaProtocol
 import NIOCore
 
-/// A Produce request whose reply is awaited. It belongs to the connection's event loop.
+/// A Produce request whose reply is awaited, or whose end with `acks=0`. It belongs to the connection's event loop.
 final class ProduceReply: ReplyReceiver, @unchecked Sendable {
     private let request: BatchRequest
     private let version: Int16
     private let sender: ProducerSender
     private let sent: ContinuousClock.Instant
     private(set) var isOver = false
+    /// Called once when it is over.
+    var onEnd: (() -> Void)?
 
     init(request: BatchRequest, version: Int16, sender: ProducerSender, sent: ContinuousClock.Instant) {
         self.request = request
@@ -16,9 +18,19 @@ final class ProduceReply: ReplyReceiver, @unchecked Sendable {
         self.sent = sent
     }
 
-    func complete(_ result: Result<ByteBuffer, ClientError>) {
-        guard !isOver else { return }
+    /// The system has taken the request, and no reply will come. False when it was over before.
+    func completeWithoutReply() -> Bool { end() }
+
+    private func end() -> Bool {
+        guard !isOver else { return false }
         isOver = true
+        onEnd?()
+        onEnd = nil
+        return true
+    }
+
+    func complete(_ result: Result<ByteBuffer, ClientError>) {
+        guard end() else { return }
         do throws(ClientError) {
             let response = try RequestFrame.decode(try result.get(), replyTo: ProduceRequest.self, version: version)
             sender.didReceive(.success(request.results(response)), for: request, sent: sent)

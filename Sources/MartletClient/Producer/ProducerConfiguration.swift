@@ -41,7 +41,8 @@ public struct ProducerConfiguration: Sendable {
     public var maximumRequestSize = 1 << 20
     /// How many requests a broker may have unanswered (`max.in.flight.requests.per.connection`).
     public var maximumInFlightRequests = 5
-    /// How long a broker may take to answer one request (`request.timeout.ms`); its connection ends after that.
+    /// How long a broker may take to answer one request, or to take one that it does not answer (`acks=0`), until its
+    /// connection ends (`request.timeout.ms`).
     public var requestTimeout: Duration = .seconds(30)
     /// How long a record may take in all until it is acknowledged, with lingering and retries
     /// (`delivery.timeout.ms`). At least `linger` and `requestTimeout` together.

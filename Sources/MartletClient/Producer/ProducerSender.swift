@@ -150,9 +150,26 @@ final class ProducerSender: @unchecked Sendable {
                 reply.complete(
                     .failure(ClientError(.connectionLost, "\(connection.address) ended the connection (\(error))")))
             case .success:
-                if !needsReply { self.update { core, _ in core.didSendWithoutReply(request) } }
+                if !needsReply, reply.completeWithoutReply() {
+                    self.update { core, _ in core.didSendWithoutReply(request) }
+                }
             }
         }
+        // What is written at once, as is usual, needs no timer.
+        if !needsReply, !reply.isOver { limit(reply, to: connection.address) }
+    }
+
+    /// A broker that reads no more would keep a request without a reply for ever.
+    private func limit(_ reply: ProduceReply, to address: BrokerAddress) {
+        let timeout = configuration.requestTimeout
+        let late = loop.scheduleTask(in: TimeAmount(timeout)) {
+            reply.complete(
+                .failure(
+                    ClientError(
+                        .timedOut, "\(address) did not take a request within \(timeout.milliseconds) ms",
+                        nextStep: "check the broker's load and its log")))
+        }
+        reply.onEnd = { late.cancel() }
     }
 
     func didReceive(

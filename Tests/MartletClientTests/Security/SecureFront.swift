@@ -33,7 +33,7 @@ final class SecureFront: Sendable {
                     .channelInitializer { upstream in
                         upstream.eventLoop.makeCompletedFuture {
                             try upstream.pipeline.syncOperations.addHandlers([
-                                ByteToMessageHandler(FrameDecoder()),
+                                ByteToMessageHandler(WireFrameDecoder()),
                                 UpstreamHandler(client: channel, addsSASL: user != nil),
                             ])
                         }
@@ -42,7 +42,7 @@ final class SecureFront: Sendable {
                     .flatMapThrowing { upstream in
                         if let tls { try channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: tls)) }
                         try channel.pipeline.syncOperations.addHandlers([
-                            ByteToMessageHandler(FrameDecoder()),
+                            ByteToMessageHandler(WireFrameDecoder()),
                             FrontHandler(upstream: upstream, mechanism: mechanism, user: user),
                         ])
                     }
@@ -53,19 +53,6 @@ final class SecureFront: Sendable {
 
     func stop() async throws {
         try await channel.close()
-    }
-}
-
-/// Frames with their length.
-private struct FrameDecoder: ByteToMessageDecoder {
-    typealias InboundOut = ByteBuffer
-
-    mutating func decode(context: ChannelHandlerContext, buffer: inout ByteBuffer) -> DecodingState {
-        guard let length = buffer.getInteger(at: buffer.readerIndex, as: Int32.self),
-            let frame = buffer.readSlice(length: 4 + Int(length))
-        else { return .needMoreData }
-        context.fireChannelRead(wrapInboundOut(frame))
-        return .continue
     }
 }
 
@@ -96,7 +83,8 @@ private final class UpstreamHandler: ChannelInboundHandler {
 
     private func adding(to frame: ByteBuffer) -> ByteBuffer {
         let correlation = frame.getInteger(at: 4, as: Int32.self)!
-        var response: ApiVersionsResponse = decoded(frame, from: 8) { span, cursor throws(ProtocolDecodingError) in
+        var response: ApiVersionsResponse = WireFrame.decoded(frame, from: 8) {
+            span, cursor throws(ProtocolDecodingError) in
             try ApiVersionsResponse(from: span, at: &cursor, version: 3)
         }
         for (key, last) in [(ApiKey.saslHandshake, Int16(1)), (.saslAuthenticate, 2)] {
@@ -107,31 +95,8 @@ private final class UpstreamHandler: ChannelInboundHandler {
         }
         var writer = ByteWriter()
         response.encode(to: &writer, version: 3)
-        return reply(correlation, writer)
+        return WireFrame.reply(correlation, writer)
     }
-}
-
-/// What this very process has encoded.
-private func decoded<Message>(
-    _ frame: ByteBuffer, from start: Int, _ decode: (RawSpan, inout ByteCursor) throws(ProtocolDecodingError) -> Message
-) -> Message {
-    frame.withUnsafeReadableBytes { bytes in
-        var cursor = ByteCursor(memoryLimit: 1 << 20)
-        do throws(ProtocolDecodingError) {
-            return try decode(RawSpan(_unsafeBytes: UnsafeRawBufferPointer(rebasing: bytes[start...])), &cursor)
-        } catch {
-            preconditionFailure("\(error)")
-        }
-    }
-}
-
-private func reply(_ correlation: Int32, _ body: ByteWriter, flexible: Bool = false) -> ByteBuffer {
-    var buffer = ByteBuffer()
-    buffer.writeInteger(Int32(4 + body.bytes.count + (flexible ? 1 : 0)))
-    buffer.writeInteger(correlation)
-    if flexible { buffer.writeInteger(UInt8(0)) }
-    buffer.writeBytes(body.bytes)
-    return buffer
 }
 
 /// The client's requests: those of SASL are answered here, and others passed on once it is known who asks.
@@ -163,15 +128,15 @@ private final class FrontHandler: ChannelInboundHandler {
         let correlation = frame.getInteger(at: 8, as: Int32.self)!
         switch ApiKey(rawValue: key) {
         case .saslHandshake:
-            let asked: SaslHandshakeRequest = request(in: frame, version)
+            let asked: SaslHandshakeRequest = WireFrame.request(in: frame, version)
             var response = SaslHandshakeResponse()
             response.mechanisms = [mechanism]
             if asked.mechanism != mechanism { response.errorCode = ErrorCode.unsupportedSaslMechanism.rawValue }
             var writer = ByteWriter()
             response.encode(to: &writer, version: version)
-            context.writeAndFlush(wrapOutboundOut(reply(correlation, writer)), promise: nil)
+            context.writeAndFlush(wrapOutboundOut(WireFrame.reply(correlation, writer)), promise: nil)
         case .saslAuthenticate:
-            let asked: SaslAuthenticateRequest = request(in: frame, version)
+            let asked: SaslAuthenticateRequest = WireFrame.request(in: frame, version)
             var response = SaslAuthenticateResponse()
             if let bytes = authenticate(asked.authBytes) {
                 response.authBytes = bytes
@@ -181,21 +146,13 @@ private final class FrontHandler: ChannelInboundHandler {
             }
             var writer = ByteWriter()
             response.encode(to: &writer, version: version)
-            context.writeAndFlush(wrapOutboundOut(reply(correlation, writer, flexible: version >= 2)), promise: nil)
+            context.writeAndFlush(
+                wrapOutboundOut(WireFrame.reply(correlation, writer, flexible: version >= 2)), promise: nil)
         case .apiVersions:
             upstream.writeAndFlush(frame, promise: nil)
         default:
             guard isKnown else { return context.close(promise: nil) }
             upstream.writeAndFlush(frame, promise: nil)
-        }
-    }
-
-    private func request<Request: ProtocolRequest>(in frame: ByteBuffer, _ version: Int16) -> Request {
-        let flexible = version >= Request.firstFlexibleVersion
-        let nameLength = Int(max(0, frame.getInteger(at: 12, as: Int16.self)!))
-        let start = 14 + nameLength + (flexible ? 1 : 0)
-        return decoded(frame, from: start) { span, cursor throws(ProtocolDecodingError) in
-            try Request(from: span, at: &cursor, version: version)
         }
     }
 
