@@ -33,9 +33,10 @@ final class ProduceReply: ReplyReceiver, @unchecked Sendable {
         guard end() else { return }
         do throws(ClientError) {
             let response = try RequestFrame.decode(try result.get(), replyTo: ProduceRequest.self, version: version)
-            sender.didReceive(.success(request.results(response)), for: request, sent: sent)
+            let throttle = ClientThrottle.duration(response.throttleTimeMs, of: ProduceRequest.self, version: version)
+            sender.didReceive(.success(request.results(response)), for: request, throttle: throttle, sent: sent)
         } catch {
-            sender.didReceive(.failure(error), for: request, sent: sent)
+            sender.didReceive(.failure(error), for: request, throttle: .zero, sent: sent)
         }
     }
 }

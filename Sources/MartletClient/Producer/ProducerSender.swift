@@ -173,12 +173,13 @@ final class ProducerSender: @unchecked Sendable {
     }
 
     func didReceive(
-        _ result: Result<[BatchResult?], ClientError>, for request: BatchRequest, sent: ContinuousClock.Instant
+        _ result: Result<[BatchResult?], ClientError>, for request: BatchRequest, throttle: Duration,
+        sent: ContinuousClock.Instant
     ) {
         switch result {
         case .success(let results):
             metrics.answered(after: clock.now - sent, isLost: false)
-            update { core, now in core.didReceive(results, for: request, now: now) }
+            update { core, now in core.didReceive(results, for: request, throttle: throttle, now: now) }
         case .failure(let error):
             metrics.answered(after: clock.now - sent, isLost: true)
             logger.debug(

@@ -28,6 +28,8 @@ struct ConsumerHarness {
     var generator: SplitMixGenerator
     var faults: Faults
     var fetchesById = true
+    /// What replies say of the quota.
+    var throttle = Duration.zero
     var partitions: [ModelPartition]
     /// What the application has, by partition: the values from offset 0 on.
     var consumed: [[String]]
@@ -223,6 +225,7 @@ struct ConsumerHarness {
         guard !chance(faults.losses) else { return lose(place) }
         let found = sessions[plan.node, default: ModelSessions()].entries(plan)
         var reply = FetchReply()
+        reply.throttle = throttle
         // Kafka 2.8 to 3.0 know ids in their metadata, and not yet in Fetch.
         reply.usesIds = plan.usesIds && fetchesById
         reply.errorCode = found.error

@@ -14,6 +14,7 @@ extension ConsumerCore {
     mutating func didReceive(_ reply: FetchReply, for plan: FetchPlan, now: Instant) {
         guard nodes[plan.node]?.connection == plan.connection else { return }
         finishFetch(plan.node)
+        if reply.throttle > .zero { nodes[plan.node]!.throttledUntil = now + reply.throttle }
         guard reply.errorCode == .none else { return didRefuse(reply.errorCode, plan, now) }
         nodes[plan.node]!.session.didReceive(sessionId: reply.sessionId)
         var byName: [TopicPartition: FetchPlan.Entry] = [:]

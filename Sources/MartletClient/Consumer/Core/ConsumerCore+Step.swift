@@ -84,6 +84,7 @@ extension ConsumerCore {
 
     private mutating func planFetch(_ node: Int32, _ wanted: [Int], othersAreFull: Bool, _ now: Instant) {
         guard isConnected(node, now), nodes[node]!.inFlight == nil else { return }
+        if let until = nodes[node]!.throttledUntil, until > now { return plan(until) }
         var maximumWait = configuration.fetchMaximumWait
         if othersAreFull {
             // The next fetch for the full one must not find a long one in its way.

@@ -17,6 +17,8 @@ struct ConsumerCore: Sendable {
         var connection = 0
         var failures = 0
         var retryAt: Instant?
+        /// A quota is exceeded: nothing is fetched before (KIP-219).
+        var throttledUntil: Instant?
         var session = FetchSessionState()
         /// The fetch that is under way, and what it may bring.
         var inFlight: [PartitionReference]?

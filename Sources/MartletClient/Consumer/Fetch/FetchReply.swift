@@ -25,7 +25,8 @@ struct FetchReply: Sendable {
 
     /// Whether its topics go by id, from version 13 on.
     var usesIds = false
-    var throttleTimeMs: Int32 = 0
+    /// How long the broker wants to hear nothing more on the connection.
+    var throttle = Duration.zero
     var errorCode = ErrorCode.none
     var sessionId: Int32 = 0
     var partitions: [Partition] = []
@@ -58,7 +59,7 @@ struct FetchReply: Sendable {
         usesIds = version >= 13
         _ = try cursor.int32(bytes)
         if flexible { try cursor.skipTaggedFields(bytes) }
-        throttleTimeMs = try cursor.int32(bytes)
+        throttle = ClientThrottle.duration(try cursor.int32(bytes), of: FetchRequest.self, version: version)
         if version >= 7 {
             errorCode = ErrorCode(rawValue: try cursor.int16(bytes))
             sessionId = try cursor.int32(bytes)

@@ -2,10 +2,16 @@ import KafkaProtocol
 
 extension ProducerCore {
     /// A broker has answered a request: one result for each of its batches, in their order; nil for one that the reply
-    /// does not speak of.
-    mutating func didReceive(_ results: [BatchResult?], for request: BatchRequest, now: Instant) {
+    /// does not speak of. For the time of `throttle` it takes no further ones.
+    mutating func didReceive(
+        _ results: [BatchResult?], for request: BatchRequest, throttle: Duration = .zero, now: Instant
+    ) {
         precondition(results.count == request.batches.count)
         release(request)
+        if throttle > .zero {
+            let until = max(nodes[request.node]?.throttledUntil ?? now, now + throttle)
+            nodes[request.node]?.throttledUntil = until
+        }
         for (batch, result) in zip(request.batches, results) {
             partitions[batch.slot].inFlightCount -= 1
             guard batch.stage != .finished else { continue }

@@ -203,6 +203,7 @@ extension ProducerCore {
             actions.connects.append((leader, node.connection))
             return nil
         case .connected:
+            guard !mustWait(until: node.throttledUntil, now) else { return nil }
             return node.inFlight < configuration.maximumInFlightRequests ? leader : nil
         }
     }

@@ -33,6 +33,8 @@ struct ProducerCore: Sendable {
         var inFlight = 0
         var failures = 0
         var retryAt: Instant?
+        /// A quota is exceeded: nothing is sent before (KIP-219).
+        var throttledUntil: Instant?
     }
 
     enum IdentityState: Equatable {
