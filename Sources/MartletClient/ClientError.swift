@@ -41,7 +41,8 @@ public struct ClientError: Error, Sendable, CustomStringConvertible {
         /// Records that were consumed are not in the log any more: another leader had not got them (KIP-320).
         public static let logTruncated = Code(name: "logTruncated")
         /// Offsets were not committed: the group is dividing the partitions anew, or has given them to others. Those who
-        /// have them then consume again what was not committed.
+        /// have them then consume again what was not committed. The former may pass and is retriable
+        /// (`RebalanceInProgressException`), the latter is final (`CommitFailedException`).
         public static let commitFailed = Code(name: "commitFailed")
         /// The call does not fit to the state of the client, such as a transaction inside another.
         public static let invalidState = Code(name: "invalidState")
@@ -88,6 +89,7 @@ public struct ClientError: Error, Sendable, CustomStringConvertible {
         return switch code {
         case .connectionFailed, .connectionLost, .timedOut, .bufferFull, .transactionAborted: true
         case .refused: protocolCode?.isRetriable ?? false
+        case .commitFailed: protocolCode == .rebalanceInProgress
         default: false
         }
     }

@@ -1,6 +1,7 @@
 extension Consumer {
     /// Commits all that was handed out, the batch or record at hand included, and waits for it. Throws `commitFailed` when
-    /// the group is dividing its partitions anew or has given them to others.
+    /// the group has given the partitions to others. It throws the same as a retriable error while the group is dividing
+    /// them anew: that may wait until this consumer is asked for records, after which another commit may succeed.
     public func commit() async throws(ClientError) {
         let (commits, offsets) = (try commits(), positions)
         declareDone(offsets)

@@ -179,4 +179,61 @@ import Testing
             }
         }
     }
+
+    /// A commit in the midst of a rebalance may succeed after it; one of a member that is none any more may not.
+    @Test(.timeLimit(.minutes(1))) func aCommitDuringARebalanceMayBeRepeated() async throws {
+        try await withTopics(["t": 1]) { broker in
+            try await broker.produce(numbers(0..<10), to: "t", batch: 10)
+            var configuration = broker.consumerConfiguration(group: "g")
+            configuration.partitionAssignmentStrategies = [.cooperativeSticky]
+            configuration.isAutoCommitEnabled = false
+            let consumer = try Consumer(configuration: configuration)
+            try consumer.subscribe(to: ["t"])
+            #expect(try await consumer.values(4) == [partition: numbers(0..<4)])
+            let asked = broker.intercept(.offsetCommit, times: 1) { _ in .fail(.rebalanceInProgress) }
+            let passing = await #expect(throws: ClientError.self) { try await consumer.commit() }
+            #expect(passing?.code == .commitFailed && passing?.isRetriable == true)
+            // Not tried again behind the application's back, which may have to ask for records first.
+            #expect(asked.hitCount == 1)
+            #expect(try await broker.committedOffset(of: "g", topic: "t") == nil)
+            try await eventually("the rebalance ends") {
+                do throws(ClientError) {
+                    try await consumer.commit()
+                    return true
+                } catch {
+                    #expect(error.isRetriable)
+                    return false
+                }
+            }
+            #expect(try await broker.committedOffset(of: "g", topic: "t") == 4)
+            #expect(try await consumer.values(1) == [partition: numbers(4..<5)])
+            try await eventually("it is settled") {
+                consumer.membership?.state.withLock { ($0.machine as? ClassicMembership)?.phase == .settled } == true
+            }
+            broker.intercept(.offsetCommit, times: 1) { _ in .fail(.illegalGeneration) }
+            let final = await #expect(throws: ClientError.self) { try await consumer.commit() }
+            #expect(final?.code == .commitFailed && final?.isRetriable == false)
+            await consumer.close()
+        }
+    }
+
+    @Test(.timeLimit(.minutes(1))) func anAutomaticCommitThatARebalanceRefusesComesAgain() async throws {
+        try await withTopics(["t": 1]) { broker in
+            try await broker.produce(numbers(0..<10), to: "t", batch: 5)
+            var configuration = broker.consumerConfiguration(group: "g")
+            configuration.partitionAssignmentStrategies = [.cooperativeSticky]
+            configuration.autoCommitInterval = .milliseconds(50)
+            configuration.maximumPartitionFetchBytes = 100
+            let consumer = try Consumer(configuration: configuration)
+            try consumer.subscribe(to: ["t"])
+            let refused = broker.intercept(.offsetCommit, times: 2) { _ in .fail(.rebalanceInProgress) }
+            let reading = Task { for try await _ in consumer.batches {} }
+            try await eventually("it is refused") { refused.hitCount == 2 }
+            try await eventually("all of it is committed") {
+                try await broker.committedOffset(of: "g", topic: "t") == 10
+            }
+            await consumer.close()
+            try await reading.value
+        }
+    }
 }

@@ -77,6 +77,12 @@ struct ClassicMembership: MembershipMachine {
     }
 
     var identity: MemberIdentity { MemberIdentity(memberId: memberId, epoch: generation) }
+    var isBetweenGenerations: Bool {
+        switch phase {
+        case .joining, .dividing, .syncing: true
+        default: false
+        }
+    }
     var subject: String { "group '\(configuration.groupId)'" }
 
     mutating func nextNumber() -> Int {

@@ -84,6 +84,8 @@ struct ConsumerMembership: MembershipMachine {
     var identity: MemberIdentity {
         epoch > 0 ? MemberIdentity(memberId: memberId, epoch: epoch) : MemberIdentity()
     }
+    /// The coordinator takes the epoch of before as well until the member knows the next.
+    var isBetweenGenerations: Bool { false }
     var subject: String { "group '\(configuration.groupId)'" }
 
     mutating func nextNumber() -> Int {

@@ -1,9 +1,9 @@
 import KafkaProtocol
 
 extension GroupMembership {
-    /// Commits as the member that it is now. Throws `commitFailed` when the member is none any more or the group is dividing
-    /// its partitions anew, `timedOut` and the like when the coordinator cannot be reached within
-    /// `default.api.timeout.ms`, and `refused`.
+    /// Commits as the member that it is now. Throws `commitFailed` when the member is none any more, or, which is retriable,
+    /// at once when the group is dividing its partitions anew: that may wait for the caller. Throws `timedOut` and the like
+    /// when the coordinator cannot be reached within `default.api.timeout.ms`, and `refused`.
     package func commit(_ offsets: [TopicPartition: ConsumedOffset]) async throws(ClientError) {
         guard !offsets.isEmpty else { return }
         let losses = state.withLock { $0.losses }
@@ -121,16 +121,36 @@ extension GroupMembership {
         _ code: ErrorCode, _ partition: TopicPartition, _ identity: MemberIdentity
     ) -> ClientError {
         switch code {
-        case .rebalanceInProgress, .illegalGeneration, .unknownMemberId, .fencedMemberEpoch:
+        case .rebalanceInProgress:
+            handle(.commitRefused(code, identity))
+            return rebalanceError
+        // The member is one of the next generation too, of which it learned too late for this commit.
+        case .illegalGeneration where isPastGeneration(identity): return rebalanceError
+        case .illegalGeneration, .unknownMemberId, .fencedMemberEpoch:
             handle(.commitRefused(code, identity))
             return ClientError(
-                .commitFailed, "\(subject): not committed, because the partitions are being or have been divided anew",
+                .commitFailed, "\(subject): not committed, because the partitions have been divided anew",
                 protocolCode: code)
         case .fencedInstanceId:
             handle(.commitRefused(code, identity))
             return ClientError.refused(code, subject).fatal()
         default: return .refused(code, "\(subject), \(partition)")
         }
+    }
+
+    private func isPastGeneration(_ identity: MemberIdentity) -> Bool {
+        state.withLock { state in
+            let current = state.machine.identity
+            return state.machine.isBetweenGenerations
+                || (current.memberId == identity.memberId && current.epoch > identity.epoch)
+        }
+    }
+
+    /// As Kafka's `RebalanceInProgressException`.
+    private var rebalanceError: ClientError {
+        ClientError(
+            .commitFailed, "\(subject): not committed, because the partitions are being divided anew",
+            nextStep: "ask for records, so that this can end, and commit again", protocolCode: .rebalanceInProgress)
     }
 
     // MARK: Fetch
@@ -215,7 +235,7 @@ extension GroupMembership {
                 let error: ClientError = error
                 // The heartbeat's reply with the next epoch is on its way.
                 let isStale = error.protocolCode == .staleMemberEpoch
-                guard isStale || error.isRetriable else { throw error }
+                guard isStale || (error.isRetriable && error.code != .commitFailed) else { throw error }
                 let isUnknown = error.protocolCode == .unknownTopicOrPartition
                 let pause = cluster.options.backoff.delay(after: attempt)
                 let limit = [state.withLock { $0.leaveDeadline } ?? end, isUnknown ? unknownEnd : end].min()!

@@ -12,6 +12,8 @@ protocol MembershipMachine: Sendable {
     var deadline: Instant? { get }
     /// Who the member is to the coordinator now.
     var identity: MemberIdentity { get }
+    /// The group has, or will have, another generation than `identity` says, of which the member is one too.
+    var isBetweenGenerations: Bool { get }
 }
 
 struct MemberIdentity: Sendable, Equatable {
