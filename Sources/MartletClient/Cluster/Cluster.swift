@@ -166,6 +166,14 @@ package actor Cluster {
         return try result.get()
     }
 
+    /// Ends the connection along `route`, if there is one: what is under way on it is not wanted any more.
+    func endConnection(_ route: Route, for purpose: Purpose) {
+        guard let key = CoordinatorKey(route), let node = coordinators[key], let address = view.brokers[node],
+            let task = connections.removeValue(forKey: ConnectionKey(address: address, purpose: purpose))
+        else { return }
+        Self.end(task)
+    }
+
     /// A connection that the caller owns, on an event loop of its choice.
     func ownConnection(to node: Int32, on loop: any EventLoop) async throws(ClientError) -> BrokerConnection {
         if view.brokers[node] == nil { try await refreshMetadata(of: []) }

@@ -327,8 +327,16 @@ import Testing
         beating.reply(beaten(code))
         #expect(beating.news() == ["send heartbeat 1", "lose [t-0, t-1]"])
         beating.delegateReturned()
-        #expect(beating.news() == ["fail \(code)"])
+        // The others need not wait for its session to end.
+        #expect(beating.news() == (code == .fencedInstanceId ? [] : ["send leave 'me'"]) + ["fail \(code)"])
+        beating.event(.pollTimedOut)
+        beating.reply(left())
+        beating.event(.leave)
+        beating.pass(.seconds(1000))
+        #expect(beating.news().allSatisfy { $0 == "left" })
     }
+
+    private func left() -> Result<GroupReply, ClientError> { .success(.leave(LeaveGroupResponse())) }
 
     @Test(
         arguments: [ErrorCode.notCoordinator, .coordinatorNotAvailable, .coordinatorLoadInProgress])

@@ -217,4 +217,35 @@ import Testing
             try await other.leave()
         }
     }
+
+    /// The broker answers a connection's requests in order: what the member does not wait for any more must not hold up its
+    /// next join.
+    @Test func anAbandonedSyncIsNotWaitedFor() async throws {
+        try await withTopic { broker in
+            let sync = broker.intercept(.syncGroup, times: 1) { _ in .delay(.seconds(60)) }
+            let refused = broker.intercept(.heartbeat, times: 1) { _ in
+                sync.hitCount > 0 ? .fail(.illegalGeneration) : .proceed
+            }
+            let member = TestMember(broker).start("t")
+            try await eventually("it is a member nevertheless") { member.owned == all }
+            #expect(sync.hitCount == 1 && refused.hitCount == 1)
+            try await member.leave()
+        }
+    }
+
+    @Test func whoLeavesInTheMidstOfARebalanceCanJoinAgain() async throws {
+        try await withTopic { broker in
+            let sync = broker.intercept(.syncGroup, times: 1) { _ in .delay(.seconds(60)) }
+            let member = TestMember(broker).start("t")
+            try await eventually("it waits") { sync.hitCount == 1 }
+            try await member.membership.leave()
+            let again = GroupMembership(
+                cluster: member.cluster, configuration: member.membership.configuration, delegate: member.delegate,
+                logger: member.membership.logger)
+            again.start(.topics(["t"]))
+            try await eventually("it is a member again") { member.owned == all }
+            try await again.leave()
+            await member.cluster.close()
+        }
+    }
 }

@@ -17,6 +17,7 @@ extension ClassicMembership {
             if refused == identity { takeRefusal(code) }
         case .pollTimedOut:
             // One that leaves says when it is over.
+            if case .sayingGoodbye = phase { return }
             guard departure == nil else { return }
             guard phase != .away else { return actions.append(.left) }
             departure = .forNow

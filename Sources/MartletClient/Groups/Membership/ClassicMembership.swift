@@ -121,9 +121,12 @@ struct ClassicMembership: MembershipMachine {
         if !owned.isEmpty { return revoke(owned, lost: isLost || failure != nil || departure == .forNow) }
         isLost = false
         if let failure {
+            // Who is fenced is a member no more, but another that took its name is.
+            let goodbye = failure.protocolCode == .fencedInstanceId ? nil : sayGoodbye()
+            actions.append(.fail(failure))
+            if let goodbye { return phase = .sayingGoodbye(goodbye) }
             phase = .ended
             forgetMembership(idToo: true)
-            actions.append(.fail(failure))
             if departure != nil { actions.append(.left) }
         } else if departure == .forNow {
             departure = nil

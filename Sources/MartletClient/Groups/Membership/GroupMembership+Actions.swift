@@ -4,7 +4,15 @@ import KafkaProtocol
 extension GroupMembership {
     func perform(_ action: MembershipAction) {
         switch action {
-        case .send(let number, let request): start(number) { await self.answer(number, request) }
+        case .send(let number, let request):
+            let abandoned = request.waitsForMembers ? takeRebalanceRequest(before: number) : nil
+            start(number) {
+                if let abandoned {
+                    abandoned.cancel()
+                    await self.cluster.endConnection(self.route, for: .rebalance)
+                }
+                return await self.answer(number, request)
+            }
         case .askForTopics(let number, let question):
             start(number) { .toldTopics(number, await self.answer(question)) }
         case .revoke(let partitions, let lost):
@@ -29,6 +37,15 @@ extension GroupMembership {
                 return state.waiters
             }
             for waiter in waiters { waiter.resume() }
+        }
+    }
+
+    /// The request before, when the member has not waited for its reply: the broker answers in order, so that this one would
+    /// have to wait for it.
+    private func takeRebalanceRequest(before number: Int) -> Task<Void, Never>? {
+        state.withLock { state in
+            defer { state.lastRebalanceRequest = number }
+            return state.lastRebalanceRequest.flatMap { state.requests[$0] }
         }
     }
 

@@ -14,6 +14,8 @@ package final class GroupMembership: Sendable {
         var timerDue: ContinuousClock.Instant?
         /// Requests on their way, by number.
         var requests: [Int: Task<Void, Never>] = [:]
+        /// The last of them for whose reply the broker waits for other members.
+        var lastRebalanceRequest: Int?
         /// Who waits for the replies to commits.
         var commits: [Int: CheckedContinuation<Result<OffsetCommitResponse, ClientError>, Never>] = [:]
         var lastCommit = 0
@@ -106,11 +108,14 @@ package final class GroupMembership: Sendable {
         }
         for commit in commits { cutOff(commit, at: limit) }
         await handleAndWait(.leave)
-        let (requests, error) = state.withLock { state in
+        let (requests, isJoining, error) = state.withLock { state in
             defer { state.requests = [:] }
-            return (state.requests, state.leaveError)
+            let isJoining = state.lastRebalanceRequest.map { state.requests[$0] != nil } ?? false
+            return (state.requests, isJoining, state.leaveError)
         }
         for request in requests.values { request.cancel() }
+        // Whoever joins next on this connection would wait behind it.
+        if isJoining { await cluster.endConnection(route, for: .rebalance) }
         if let error { throw error }
     }
 
