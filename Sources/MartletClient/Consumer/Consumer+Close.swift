@@ -40,6 +40,7 @@ extension Consumer {
         _ driver: ConsumerDriver, _ link: ConsumerGroupLink?, _ ownsCluster: Bool, _ deadline: ContinuousClock.Instant
     ) async {
         if let link {
+            link.willLeave()
             let finished = OneShot<Void>()
             let goodbye = Task {
                 // Half of the time: the other members wait for the goodbye.

@@ -118,8 +118,9 @@ public final class Consumer: Sendable {
                     .invalidState, "partitions are assigned by hand", nextStep: "call unsubscribe() before")
             }
             source = .subscribed(subscription)
+            // Under the lock, as the beginning of the end of a subscription: they take effect in the same order.
+            link.subscribe(subscription)
         }
-        link.subscribe(subscription)
     }
 
     /// Consumes these partitions, in place of those before; those that stay keep their position. Throws `invalidState` with a
@@ -166,11 +167,12 @@ public final class Consumer: Sendable {
     }
 
     /// Ends the subscription, by leaving the group, or the assignment by hand. What the application is done with is
-    /// committed before when that happens by itself. In a `RebalanceListener` it returns before the group is left.
+    /// committed before when that happens by itself. Who subscribes again meanwhile joins after that. In a `RebalanceListener` it returns before the group is left.
     public func unsubscribe() async throws(ClientError) {
         try checkOpen()
         let old = source.withLock { source in
             defer { source = .nothing }
+            if case .subscribed = source { link?.willLeave() }
             return source
         }
         if case .subscribed = old, let link {

@@ -237,6 +237,28 @@ import Testing
     }
 
     @Test(.timeLimit(.minutes(1)), arguments: protocols)
+    func whoSubscribesWhileItLeavesJoinsAgain(groupProtocol: GroupProtocol) async throws {
+        try await withTopics(["t": 1, "u": 1], brokerConfiguration) { broker in
+            try await broker.produce(["c"], to: "u")
+            let consumer = try Consumer(configuration: configuration(broker, groupProtocol))
+            try consumer.subscribe(to: ["t"])
+            let reading = Task { try await consumer.values(1) }
+            try await eventually("it has joined") { consumer.assignment == [TopicPartition("t", 0)] }
+            let goodbye = broker.intercept(.leaveGroup, .consumerGroupHeartbeat, times: 1) { _ in
+                .delay(.milliseconds(300))
+            }
+            let leaving = Task { try await consumer.unsubscribe() }
+            try await eventually("it leaves") { consumer.subscription.isEmpty && goodbye.hitCount == 1 }
+            try consumer.subscribe(to: ["u"])
+            try await leaving.value
+            #expect(consumer.subscription == ["u"])
+            #expect(try await reading.value == [TopicPartition("u", 0): ["c"]])
+            #expect(consumer.assignment == [TopicPartition("u", 0)])
+            await consumer.close()
+        }
+    }
+
+    @Test(.timeLimit(.minutes(1)), arguments: protocols)
     func aDeletedTopicIsForgotten(groupProtocol: GroupProtocol) async throws {
         try await withTopics(["t": 1, "u": 1], brokerConfiguration) { broker in
             let consumer = try Consumer(

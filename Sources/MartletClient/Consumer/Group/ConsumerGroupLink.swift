@@ -12,6 +12,9 @@ final class ConsumerGroupLink: GroupMembershipDelegate {
         var timers: [RepeatedTask] = []
         /// How far the records of the batch at hand were handed out at the last look.
         var lastHandedOut: Int64 = -1
+        /// Those who wait for the membership's end, and what was subscribed to after the last of them.
+        var leavers = 0
+        var subscriptionAfter: TopicSubscription?
     }
 
     let groupId: String
@@ -87,6 +90,11 @@ final class ConsumerGroupLink: GroupMembershipDelegate {
 
     /// Joins, or changes what the member reads.
     func subscribe(_ subscription: TopicSubscription) {
+        let mustWait = state.withLock { state in
+            if state.leavers > 0 { state.subscriptionAfter = subscription }
+            return state.leavers > 0
+        }
+        if mustWait { return }
         if let membership { return membership.update(subscription) }
         var group = GroupMembershipConfiguration(groupId: groupId)
         group.groupInstanceId = configuration.groupInstanceId
@@ -106,11 +114,30 @@ final class ConsumerGroupLink: GroupMembershipDelegate {
         membership.start(subscription)
     }
 
+    /// From now on a subscription is for another membership, which begins when this one is over. `leave` must follow.
+    func willLeave() {
+        state.withLock { state in
+            state.leavers += 1
+            state.subscriptionAfter = nil
+        }
+    }
+
     /// Gives the partitions up and leaves.
     func leave() async throws(ClientError) {
+        defer { didLeave() }
         guard let membership else { return }
-        defer { current.membership = nil }
         try await membership.leave()
+    }
+
+    private func didLeave() {
+        let next = state.withLock { state -> TopicSubscription? in
+            state.leavers -= 1
+            guard state.leavers == 0 else { return nil }
+            current.membership = nil
+            defer { state.subscriptionAfter = nil }
+            return state.subscriptionAfter
+        }
+        if let next, !driver.shared.withLock({ $0.application.isClosing }) { subscribe(next) }
     }
 
     // MARK: Times
