@@ -9,7 +9,13 @@ final class MemoryWait: Sendable {
         var late: Scheduled<Void>?
     }
 
+    /// Puts a record into its batch; false when there is no room for it. nil for somebody who comes back to do that.
+    let append: (@Sendable (inout ProducerCore) -> Bool)?
     private let state = Mutex(State())
+
+    init(append: (@Sendable (inout ProducerCore) -> Bool)? = nil) {
+        self.append = append
+    }
 
     func start(_ continuation: CheckedContinuation<Void, Never>) {
         let isOver = state.withLock { state in

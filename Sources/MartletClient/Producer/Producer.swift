@@ -70,12 +70,14 @@ public final class Producer: Sendable {
         try enqueue(record, transaction: nil)
     }
 
-    func enqueue(_ record: ProducerRecord, transaction: Int?) throws(ClientError) -> Delivery {
+    func enqueue(
+        _ record: ProducerRecord, transaction: Int?, isPatient: Bool = false
+    ) throws(ClientError) -> Delivery {
         try record.key.withBytes { (key) throws(ClientError) in
             try record.value.withBytes { (value) throws(ClientError) in
                 try enqueue(
                     topic: record.topic, partition: record.partition, key: key, value: value, headers: record.headers,
-                    timestamp: record.timestamp, transaction: transaction)
+                    timestamp: record.timestamp, transaction: transaction, isPatient: isPatient)
             }
         }
     }
@@ -111,7 +113,8 @@ public final class Producer: Sendable {
         try await enqueueWaiting(record).metadata
     }
 
-    /// Puts a record into its batch, waiting for room up to `maximumBlock`.
+    /// Puts a record into its batch, waiting for room up to `maximumBlock`. Those who wait get room in the order in which
+    /// they came; what `enqueue` takes meanwhile leaves enough for the first of them.
     @discardableResult
     nonisolated(nonsending) public func enqueueWaiting(_ record: ProducerRecord) async throws(ClientError) -> Delivery {
         try await enqueueWaiting(record, transaction: nil)
@@ -120,46 +123,64 @@ public final class Producer: Sendable {
     nonisolated(nonsending) func enqueueWaiting(
         _ record: ProducerRecord, transaction: Int?
     ) async throws(ClientError) -> Delivery {
-        var deadline: ContinuousClock.Instant?
-        while true {
-            do throws(ClientError) {
-                return try enqueue(record, transaction: transaction)
-            } catch {
-                let now = ContinuousClock.now
-                deadline = deadline ?? now + configuration.maximumBlock
-                guard error.code == .bufferFull, now < deadline! else { throw error }
-                try await waitForMemory()
-            }
+        let full: ClientError
+        do throws(ClientError) {
+            return try enqueue(record, transaction: transaction, isPatient: true)
+        } catch {
+            guard error.code == .bufferFull else { throw error }
+            full = error
         }
+        var record = record
+        configuration.tracing?.inject(into: &record.headers)
+        let timestamp = record.timestamp ?? Self.wallClockMilliseconds()
+        if Task.isCancelled { throw ClientError(.cancelled, "cancelled") }
+        let waiting = WaitingRecord(record, timestamp: timestamp, transaction: transaction)
+        await wait(MemoryWait { core in waiting.append(to: &core) })
+        if let outcome = waiting.outcome { return try outcome.get() }
+        if Task.isCancelled { throw ClientError(.cancelled, "cancelled") }
+        throw full
     }
 
-    /// Waits until `enqueue` may find room again, after it has thrown `bufferFull`, but `maximumBlock` at most.
+    /// Waits until `enqueue` may find room again, after it has thrown `bufferFull`, but `maximumBlock` at most. Those who
+    /// wait are woken in the order in which they came.
     nonisolated(nonsending) public func waitForMemory() async throws(ClientError) {
-        let waiting = MemoryWait()
+        await wait(MemoryWait())
+        if Task.isCancelled { throw ClientError(.cancelled, "cancelled") }
+    }
+
+    /// Until it was served, `maximumBlock` is over or the task is cancelled; after that it is not served any more.
+    private nonisolated(nonsending) func wait(_ waiting: MemoryWait) async {
         await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
                 waiting.start(continuation)
-                let mustWake = sender.shared.withLock { shared -> Bool in
-                    guard shared.core.isExhausted, shared.core.refusal == nil else {
-                        waiting.end()
-                        return false
+                let (isServed, mustWake) = sender.shared.withLock { shared -> (Bool, Bool) in
+                    // Memory may have become free meanwhile.
+                    if shared.memoryWaiters.isEmpty {
+                        let isServed = waiting.append?(&shared.core) ?? !shared.core.isExhausted
+                        if isServed || shared.core.refusal != nil { return (true, shared.core.needsStep) }
+                        if waiting.append != nil { shared.core.awaitedBytes = shared.core.lastRefusedBytes }
                     }
                     shared.memoryWaiters.append(waiting)
-                    return shared.core.needsStep
+                    return (false, shared.core.needsStep)
                 }
                 if mustWake { sender.wake() }
-                waiting.limit(to: configuration.maximumBlock, on: sender.loop)
+                if isServed { waiting.end() } else { waiting.limit(to: configuration.maximumBlock, on: sender.loop) }
             }
         } onCancel: {
             waiting.end()
         }
-        if Task.isCancelled { throw ClientError(.cancelled, "cancelled") }
+        let hasGivenUp = sender.shared.withLock { shared -> Bool in
+            guard shared.memoryWaiters.remove(waiting, &shared.core) else { return false }
+            shared.mustServe = true
+            return true
+        }
+        if hasGivenUp { sender.wake() }
     }
 
     @inline(__always)
     private func enqueue(
         topic: String, partition: Int32?, key: UnsafeRawBufferPointer?, value: UnsafeRawBufferPointer?,
-        headers: [Header], timestamp: Int64?, transaction: Int?
+        headers: [Header], timestamp: Int64?, transaction: Int?, isPatient: Bool = false
     ) throws(ClientError) -> Delivery {
         var headers = headers
         configuration.tracing?.inject(into: &headers)
@@ -169,6 +190,8 @@ public final class Producer: Sendable {
             let before = shared.core.needsStep
             let result: Result<ProducerCore.Appended, ClientError>
             do throws(ClientError) {
+                // Who can wait does not overtake those who do.
+                if isPatient, !shared.memoryWaiters.isEmpty { throw shared.core.full }
                 result = .success(
                     try shared.core.append(
                         topic: topic, partition: partition, record: record, transaction: transaction,

@@ -11,7 +11,9 @@ final class ProducerSender: @unchecked Sendable {
     /// The core and who waits for its memory, under the producer's one lock.
     struct Shared {
         var core: ProducerCore
-        var memoryWaiters: [MemoryWait] = []
+        var memoryWaiters = MemoryQueue()
+        /// One of them has given up, so that the next one may have room.
+        var mustServe = false
     }
 
     let shared: Mutex<Shared>
@@ -74,8 +76,10 @@ final class ProducerSender: @unchecked Sendable {
         let now = clock.now
         let (actions, waiters, counts, buffered) = shared.withLock { shared in
             let actions = shared.core.step(now: now)
-            var waiters: [MemoryWait] = []
-            if actions.freedMemory { swap(&waiters, &shared.memoryWaiters) }
+            let mustServe = actions.freedMemory || shared.mustServe
+            let waiters =
+                mustServe ? shared.memoryWaiters.serve(&shared.core, hasFreed: actions.freedMemory) : []
+            shared.mustServe = false
             return (actions, waiters, shared.core.counts, shared.core.bufferedBytes)
         }
         // First, so that nobody waits while batches are compressed.

@@ -141,14 +141,19 @@ extension ProducerCore {
     }
 
     mutating func charge(_ byteCount: Int) throws(ClientError) {
-        guard bufferedBytes + byteCount <= configuration.bufferMemory || isPlacing else {
+        guard bufferedBytes + byteCount + awaitedBytes <= configuration.bufferMemory || isPlacing else {
             isExhausted = true
             needsStep = true
-            throw ClientError(
-                .bufferFull, "\(configuration.bufferMemory) bytes of records are on their way",
-                nextStep: "wait for deliveries, or raise buffer.memory")
+            lastRefusedBytes = byteCount
+            throw full
         }
         bufferedBytes += byteCount
+    }
+
+    var full: ClientError {
+        ClientError(
+            .bufferFull, "\(configuration.bufferMemory) bytes of records are on their way",
+            nextStep: "wait for deliveries, or raise buffer.memory")
     }
 
     /// Whether a step now would bring the partition's next batch on its way, or has to find a way for it.

@@ -67,8 +67,12 @@ struct ProducerCore: Sendable {
     /// Why nothing is taken any more.
     var refusal: ClientError?
     var bufferedBytes = 0
+    /// What the first of those who wait for memory needs: others leave it that much.
+    var awaitedBytes = 0
     /// Somebody waits for memory: nothing lingers.
     var isExhausted = false
+    /// For how much there was no room the last time.
+    var lastRefusedBytes = 0
     /// Staged records are on their way into batches.
     var isPlacing = false
     /// `step` should be called although no event of the network makes that happen.
