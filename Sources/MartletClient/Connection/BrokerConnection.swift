@@ -9,7 +9,6 @@ package final class BrokerConnection: Sendable {
     let channel: any Channel
     private let options: ClientOptions
     let versions: ApiVersionTable
-    private let isRetired = NIOLockedValueBox(false)
 
     private init(address: BrokerAddress, channel: any Channel, options: ClientOptions, versions: ApiVersionTable) {
         self.address = address
@@ -59,12 +58,7 @@ package final class BrokerConnection: Sendable {
             let table = try await unversioned.askForVersions()
             let connection = BrokerConnection(
                 address: address, channel: channel, options: options, versions: table)
-            if let credentials = options.security?.credentials {
-                let lifetime = try await SaslExchange(
-                    credentials: credentials, connection: connection, timeout: options.connectTimeout
-                ).authenticate()
-                if let lifetime { connection.retire(before: lifetime) }
-            }
+            try await connection.authenticate()
             // Whoever wanted it may not want it any more.
             if Task.isCancelled { throw ClientError(.cancelled, "cancelled") }
             return connection
@@ -80,17 +74,53 @@ package final class BrokerConnection: Sendable {
         }
     }
 
-    package var isOpen: Bool { channel.isActive && !isRetired.withLockedValue { $0 } }
+    package var isOpen: Bool { channel.isActive }
 
-    /// The broker ends a connection whose authentication is as old as that, with whatever is under way on it (KIP-368). So it
-    /// is given up before: nothing new goes out, and it ends when all is answered.
-    private func retire(before lifetime: Duration) {
-        let retirement = channel.eventLoop.scheduleTask(in: TimeAmount(lifetime * Double.random(in: 0.85...0.95))) {
-            self.isRetired.withLockedValue { $0 = true }
-            self.channel.triggerUserOutboundEvent(ConnectionRetirement(), promise: nil)
-        }
-        channel.closeFuture.whenComplete { _ in retirement.cancel() }
+    // MARK: Authentication
+
+    /// Says who the client is, where the options say so.
+    private func authenticate() async throws(ClientError) {
+        guard let credentials = options.security?.credentials else { return }
+        let lifetime = try await SaslExchange(
+            credentials: credentials, connection: self, timeout: options.connectTimeout
+        ).authenticate()
+        if let lifetime { reauthenticate(before: lifetime) }
     }
+
+    /// The broker ends a connection whose authentication is as old as that at its next request (KIP-368). So the client says
+    /// once more who it is before that, at a time by chance, so that not all connections do it at once.
+    private func reauthenticate(before lifetime: Duration) {
+        let next = channel.eventLoop.scheduleTask(in: TimeAmount(lifetime * Double.random(in: 0.85...0.95))) {
+            Task { await self.reauthenticate() }
+        }
+        channel.closeFuture.whenComplete { _ in next.cancel() }
+    }
+
+    /// Between the other requests: those before have their replies, and those after wait.
+    private func reauthenticate() async {
+        do {
+            try await channel.triggerUserOutboundEvent(Reauthentication.begin).get()
+        } catch {
+            // The connection has ended, of which all who use it are told.
+            return
+        }
+        do throws(ClientError) {
+            try await authenticate()
+            channel.triggerUserOutboundEvent(Reauthentication.end, promise: nil)
+        } catch {
+            channel.triggerUserOutboundEvent(Reauthentication.failed(error), promise: nil)
+        }
+    }
+
+    /// Sends a request of the authentication in the highest common version.
+    func sendAuthentication<Request: ProtocolRequest>(
+        _ request: Request, timeout: Duration
+    ) async throws(ClientError) -> Request.Response {
+        try await send(
+            request, version: try supportedVersion(of: Request.self), timeout: timeout, isAuthentication: true)
+    }
+
+    // MARK: Requests
 
     package func close() {
         channel.close(promise: nil)
@@ -132,13 +162,14 @@ package final class BrokerConnection: Sendable {
     }
 
     private func send<Request: ProtocolRequest>(
-        _ request: Request, version: Int16, timeout: Duration
+        _ request: Request, version: Int16, timeout: Duration, isAuthentication: Bool = false
     ) async throws(ClientError) -> Request.Response {
         let frame = try RequestFrame.encode(request, version: version, clientId: options.clientId)
         let promise = ReplyPromise()
         let reply = await promise.wait {
             let outbound = OutboundRequest(
-                frame: ByteBuffer(bytes: frame), timeout: TimeAmount(timeout), reply: promise)
+                frame: ByteBuffer(bytes: frame), timeout: TimeAmount(timeout), reply: promise,
+                isAuthentication: isAuthentication)
             channel.writeAndFlush(outbound).whenFailure { [address] error in
                 promise.complete(
                     .failure(ClientError(.connectionLost, "\(address) ended the connection (\(error))")))

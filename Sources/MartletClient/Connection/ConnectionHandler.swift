@@ -10,10 +10,19 @@ struct OutboundRequest: Sendable {
     let timeout: TimeAmount
     /// nil when the broker sends no reply (produce with acks=0).
     let reply: (any ReplyReceiver)?
+    /// A part of saying who the client is, between whose requests no other may come.
+    var isAuthentication = false
 }
 
-/// Ends a connection as soon as no reply is awaited on it.
-struct ConnectionRetirement: Sendable {}
+/// The client says once more who it is (KIP-368). Outbound events.
+enum Reauthentication: Sendable {
+    /// Other requests wait from now on. Its promise succeeds when the replies to those before have come.
+    case begin
+    /// They go on.
+    case end
+    /// The connection ends.
+    case failed(ClientError)
+}
 
 /// Numbers the requests, gives each reply to its waiter and ends the connection when one is late.
 final class ConnectionHandler: ChannelDuplexHandler {
@@ -29,7 +38,10 @@ final class ConnectionHandler: ChannelDuplexHandler {
 
     private let address: BrokerAddress
     private var correlator = RequestCorrelator<Waiter>()
-    private var isRetiring = false
+    /// Requests that wait for the end of an authentication; nil when there is none.
+    private var held: [(request: OutboundRequest, promise: EventLoopPromise<Void>?)]?
+    /// Succeeds when no reply is awaited.
+    private var drained: EventLoopPromise<Void>?
     /// Why the connection ends, also for those who write to it after that.
     private let failure: NIOLockedValueBox<ClientError?>
     /// One timer for all requests, not later than the first of their deadlines.
@@ -41,7 +53,18 @@ final class ConnectionHandler: ChannelDuplexHandler {
     }
 
     func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
-        var request = unwrapOutboundIn(data)
+        let request = unwrapOutboundIn(data)
+        guard held == nil || request.isAuthentication else {
+            held!.append((request, promise))
+            return
+        }
+        send(context, request, promise)
+    }
+
+    private func send(
+        _ context: ChannelHandlerContext, _ outbound: OutboundRequest, _ promise: EventLoopPromise<Void>?
+    ) {
+        var request = outbound
         let id: Int32
         if let reply = request.reply {
             let deadline = NIODeadline.now() + request.timeout
@@ -68,21 +91,38 @@ final class ConnectionHandler: ChannelDuplexHandler {
             return
         }
         waiter.reply.complete(.success(frame))
-        endIfRetired(context)
+        tellDrained()
     }
 
     func triggerUserOutboundEvent(context: ChannelHandlerContext, event: Any, promise: EventLoopPromise<Void>?) {
-        guard event is ConnectionRetirement else {
+        guard let event = event as? Reauthentication else {
             return context.triggerUserOutboundEvent(event, promise: promise)
         }
-        promise?.succeed()
-        isRetiring = true
-        endIfRetired(context)
+        guard context.channel.isActive else {
+            promise?.fail(ChannelError.ioOnClosedChannel)
+            return
+        }
+        switch event {
+        case .begin:
+            held = []
+            drained = promise
+            tellDrained()
+        case .end:
+            let waiting = held ?? []
+            held = nil
+            for (request, promise) in waiting { send(context, request, promise) }
+            context.flush()
+            promise?.succeed()
+        case .failed(let error):
+            end(context, error)
+            promise?.succeed()
+        }
     }
 
-    private func endIfRetired(_ context: ChannelHandlerContext) {
-        guard isRetiring, correlator.count == 0 else { return }
-        end(context, ClientError(.connectionLost, "the authentication of the connection to \(address) has run out"))
+    private func tellDrained() {
+        guard let drained, correlator.count == 0 else { return }
+        self.drained = nil
+        drained.succeed()
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
@@ -102,6 +142,13 @@ final class ConnectionHandler: ChannelDuplexHandler {
         timer?.scheduled.cancel()
         timer = nil
         for waiter in correlator.removeAll() { waiter.reply.complete(.failure(error)) }
+        drained?.fail(error)
+        drained = nil
+        for (request, promise) in held ?? [] {
+            request.reply?.complete(.failure(error))
+            promise?.fail(error)
+        }
+        held = nil
         context.fireChannelInactive()
     }
 

@@ -57,7 +57,8 @@ public struct ClientTLS: Sendable {
     }
 }
 
-/// A name and its password, and how they are proven to a broker.
+/// A name and its password, and how they are proven to a broker: when a connection is opened, and on the same connection
+/// again where the broker limits for how long that counts (`connections.max.reauth.ms`, KIP-368).
 public struct SASLCredentials: Sendable, CustomStringConvertible {
     /// `sasl.mechanism`.
     public enum Mechanism: String, Sendable, CaseIterable {

@@ -1,7 +1,8 @@
 import Crypto
 import KafkaProtocol
 
-/// Says who the client is, before a connection's first other request (KIP-43, KIP-152).
+/// Says who the client is: before a connection's first other request, and again as often as the broker wants (KIP-43, 152
+/// and 368).
 struct SaslExchange {
     let credentials: SASLCredentials
     let connection: BrokerConnection
@@ -13,7 +14,7 @@ struct SaslExchange {
     func authenticate() async throws(ClientError) -> Duration? {
         var handshake = SaslHandshakeRequest()
         handshake.mechanism = credentials.mechanism.rawValue
-        let offered = try await connection.send(handshake, timeout: timeout)
+        let offered = try await connection.sendAuthentication(handshake, timeout: timeout)
         switch ErrorCode(rawValue: offered.errorCode) {
         case .none: break
         case .unsupportedSaslMechanism:
@@ -66,7 +67,7 @@ struct SaslExchange {
     ) async throws(ClientError) -> (bytes: [UInt8], lifetime: Duration?) {
         var request = SaslAuthenticateRequest()
         request.authBytes = message
-        let response = try await connection.send(request, timeout: timeout)
+        let response = try await connection.sendAuthentication(request, timeout: timeout)
         let code = ErrorCode(rawValue: response.errorCode)
         guard code == .none else {
             throw failed(response.errorMessage ?? "\(code)", code, nextStep: "check the name and the password")

@@ -1,4 +1,5 @@
 import Foundation
+import KafkaProtocol
 import NIOSSL
 import Testing
 
@@ -84,6 +85,64 @@ import Testing
         }
     }
 
+    // MARK: Again
+
+    @Test(.timeLimit(.minutes(1)), arguments: SASLCredentials.Mechanism.allCases, [false, true])
+    func aBusyConnectionOutlivesItsAuthentication(
+        _ mechanism: SASLCredentials.Mechanism, withTLS: Bool
+    ) async throws {
+        let certificates = try TestCertificates()
+        try await TestNode.with { node in
+            let front = try await SecureFront.start(
+                brokerPort: node.port, tls: withTLS ? certificates.server() : nil, mechanism: mechanism.rawValue,
+                user: .init(name: "alice", password: "se=cr,et"), lifetime: .milliseconds(300))
+            var security = ClientSecurity(
+                credentials: SASLCredentials(mechanism, userName: "alice", password: "se=cr,et"))
+            if withTLS { security.tls = ClientTLS(trustRoots: .file(certificates.authority)) }
+            let cluster = try Self.cluster(security, port: front.port)
+            let connection = try await cluster.connection(.any)
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for _ in 0..<4 {
+                    group.addTask {
+                        while front.counts.authentications < 4 {
+                            let response = try await connection.send(MetadataRequest())
+                            #expect(response.brokers.count == 1)
+                            try await Task.sleep(for: .milliseconds(2))
+                        }
+                    }
+                }
+                try await group.waitForAll()
+            }
+            #expect(front.counts.connections == 1)
+            await cluster.close()
+            try await front.stop()
+        }
+    }
+
+    @Test(.timeLimit(.minutes(1))) func whoIsRefusedTheSecondTimeLosesTheConnection() async throws {
+        try await TestNode.with { node in
+            let front = try await SecureFront.start(
+                brokerPort: node.port, tls: nil, mechanism: "SCRAM-SHA-256",
+                user: .init(name: "alice", password: "se=cr,et"), lifetime: .milliseconds(200), limit: 1)
+            let security = ClientSecurity(
+                credentials: SASLCredentials(.scramSHA256, userName: "alice", password: "se=cr,et"))
+            let cluster = try Self.cluster(security, port: front.port)
+            let connection = try await cluster.connection(.any)
+            var failure: ClientError?
+            while failure == nil {
+                do throws(ClientError) {
+                    _ = try await connection.send(MetadataRequest())
+                } catch {
+                    failure = error
+                }
+            }
+            #expect([.authenticationFailed, .connectionLost].contains(failure?.code))
+            try await eventually("it is closed") { !connection.isOpen }
+            await cluster.close()
+            try await front.stop()
+        }
+    }
+
     // MARK: The parts
 
     private static func cluster(
@@ -91,7 +150,7 @@ import Testing
     ) throws -> Cluster {
         var options = ClientOptions()
         options.security = try TransportSecurity(security)
-        options.connectTimeout = .seconds(2)
+        options.connectTimeout = .seconds(8)
         return Cluster(bootstrap: [BrokerAddress(host: host, port: port)], options: options)
     }
 

@@ -4,6 +4,9 @@ import KafkaProtocol
 import NIOCore
 import NIOPosix
 import NIOSSL
+import Synchronization
+
+@testable import MartletClient
 
 /// A listener with TLS, SASL or both before a broker that has neither. Tells users apart by itself and passes on what
 /// comes after.
@@ -13,17 +16,35 @@ final class SecureFront: Sendable {
         var password: String
     }
 
+    /// What has happened.
+    struct Counts: Sendable {
+        var connections = 0
+        var authentications = 0
+    }
+
     private let channel: any Channel
+    private let counter: Counter
     let port: Int
 
-    private init(_ channel: any Channel) {
+    fileprivate final class Counter: Sendable {
+        let counts = Mutex(Counts())
+    }
+
+    private init(_ channel: any Channel, _ counter: Counter) {
         self.channel = channel
+        self.counter = counter
         port = channel.localAddress!.port!
     }
 
-    /// `user` nil asks for none.
-    static func start(brokerPort: Int, tls: NIOSSLContext?, mechanism: String, user: User?) async throws -> SecureFront
-    {
+    var counts: Counts { counter.counts.withLock { $0 } }
+
+    /// `user` nil asks for none. With a lifetime connections end with a request some time after that, unless the client has
+    /// said again who it is; `limit` is how often it may.
+    static func start(
+        brokerPort: Int, tls: NIOSSLContext?, mechanism: String, user: User?, lifetime: Duration? = nil,
+        limit: Int = .max
+    ) async throws -> SecureFront {
+        let counter = Counter()
         let group = MultiThreadedEventLoopGroup.singleton
         let channel = try await ServerBootstrap(group: group)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
@@ -43,12 +64,14 @@ final class SecureFront: Sendable {
                         if let tls { try channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: tls)) }
                         try channel.pipeline.syncOperations.addHandlers([
                             ByteToMessageHandler(WireFrameDecoder()),
-                            FrontHandler(upstream: upstream, mechanism: mechanism, user: user),
+                            FrontHandler(
+                                upstream: upstream, mechanism: mechanism, user: user, lifetime: lifetime, limit: limit,
+                                counter: counter),
                         ])
                     }
             }
             .bind(host: "127.0.0.1", port: 0).get()
-        return SecureFront(channel)
+        return SecureFront(channel, counter)
     }
 
     func stop() async throws {
@@ -109,8 +132,22 @@ private final class FrontHandler: ChannelInboundHandler {
     private let user: SecureFront.User?
     private var scram: ScramServer?
     private var isKnown: Bool
+    private let lifetime: Duration?
+    private let limit: Int
+    private let counter: SecureFront.Counter
+    private var expiry: ContinuousClock.Instant?
+    private var authentications = 0
+    /// A slow machine's timers are late.
+    private static let grace: Duration = .seconds(5)
 
-    init(upstream: any Channel, mechanism: String, user: SecureFront.User?) {
+    init(
+        upstream: any Channel, mechanism: String, user: SecureFront.User?, lifetime: Duration?, limit: Int,
+        counter: SecureFront.Counter
+    ) {
+        self.lifetime = lifetime
+        self.limit = limit
+        self.counter = counter
+        counter.counts.withLock { $0.connections += 1 }
         self.upstream = upstream
         self.mechanism = mechanism
         self.user = user
@@ -131,6 +168,9 @@ private final class FrontHandler: ChannelInboundHandler {
             let asked: SaslHandshakeRequest = WireFrame.request(in: frame, version)
             var response = SaslHandshakeResponse()
             response.mechanisms = [mechanism]
+            // Until that is over, nothing else may come.
+            if user != nil { isKnown = false }
+            scram = nil
             if asked.mechanism != mechanism { response.errorCode = ErrorCode.unsupportedSaslMechanism.rawValue }
             var writer = ByteWriter()
             response.encode(to: &writer, version: version)
@@ -140,6 +180,10 @@ private final class FrontHandler: ChannelInboundHandler {
             var response = SaslAuthenticateResponse()
             if let bytes = authenticate(asked.authBytes) {
                 response.authBytes = bytes
+                if isKnown, let lifetime {
+                    expiry = .now + lifetime + Self.grace
+                    response.sessionLifetimeMs = lifetime.milliseconds
+                }
             } else {
                 response.errorCode = ErrorCode.saslAuthenticationFailed.rawValue
                 response.errorMessage = "Authentication failed: Invalid username or password"
@@ -151,13 +195,19 @@ private final class FrontHandler: ChannelInboundHandler {
         case .apiVersions:
             upstream.writeAndFlush(frame, promise: nil)
         default:
-            guard isKnown else { return context.close(promise: nil) }
+            guard isKnown, expiry.map({ $0 > .now }) ?? true else { return context.close(promise: nil) }
             upstream.writeAndFlush(frame, promise: nil)
         }
     }
 
     private func authenticate(_ message: [UInt8]) -> [UInt8]? {
-        guard let user else { return nil }
+        guard let user, authentications < limit else { return nil }
+        defer {
+            if isKnown {
+                authentications += 1
+                counter.counts.withLock { $0.authentications += 1 }
+            }
+        }
         if mechanism == "PLAIN" {
             isKnown = message == [0] + Array(user.name.utf8) + [0] + Array(user.password.utf8)
             return isKnown ? [] : nil
