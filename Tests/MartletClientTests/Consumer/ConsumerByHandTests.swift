@@ -107,7 +107,7 @@ import Testing
             #expect(try await consumer.values(5) == [partition: numbers(15..<20)])
             try consumer.seek(partition, to: .timestamp(5000))
             async let next = consumer.values(1)
-            try await Task.sleep(for: .milliseconds(100))
+            try await eventually("the end is known") { consumer.position(of: partition) == 20 }
             try await producer.send(ProducerRecord(topic: "t", partition: 0, value: Array("new".utf8)))
             #expect(try await next == [partition: ["new"]])
             #expect(throws: ClientError.self) { try consumer.seek(TopicPartition("t", 1), to: .end) }

@@ -154,7 +154,7 @@ import Testing
                 try consumer.subscribe(to: ["t"])
                 do {
                     for round in 0... {
-                        let batches = try await consumer.nextBatches(timeout: .milliseconds(500))
+                        let batches = try await consumer.nextBatches(timeout: .seconds(3))
                         if batches.isEmpty { break }
                         try await producer.withTransaction { transaction in
                             for record in batches.joined() {

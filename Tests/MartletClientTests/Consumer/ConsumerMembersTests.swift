@@ -93,7 +93,8 @@ import Testing
             try await Task.sleep(for: .milliseconds(300))
             #expect(first.assignment == [partition])
             #expect(second.assignment.isEmpty)
-            #expect(try await broker.committedOffset(of: "g", topic: "t") == nil)
+            let early = try await broker.committedOffset(of: "g", topic: "t")
+            #expect(early == nil || early == 0)
             // When it asks, the first is done with its batch, which is committed, and the partition goes.
             #expect(try await first.cancelledNext(&batches) == nil)
             let values = try await task.value
@@ -182,7 +183,11 @@ import Testing
             let partition = TopicPartition("t", 0)
             try await broker.produce(numbers(0..<20), to: "t", batch: 10)
             let consumer = try Consumer(
-                configuration: configuration(broker, groupProtocol) { $0.maximumPollInterval = .milliseconds(300) })
+                configuration: configuration(broker, groupProtocol) {
+                    $0.maximumPollInterval = .milliseconds(300)
+                    // However slow the machine is, the first has committed nothing.
+                    $0.autoCommitInterval = .seconds(600)
+                })
             try consumer.subscribe(to: ["t"])
             #expect(try await consumer.values(5) == [partition: numbers(0..<5)])
             try await eventually("it has left") { consumer.assignment.isEmpty }
@@ -190,7 +195,7 @@ import Testing
             let other = try Consumer(configuration: configuration(broker, groupProtocol))
             try other.subscribe(to: ["t"])
             let values = try await other.values(20)[partition] ?? []
-            #expect(values.count == 20 || values == numbers(4..<20))
+            #expect(values == numbers(0..<20))
             await other.close()
             let next = try await consumer.values(1)
             #expect(next == [partition: ["19"]])

@@ -93,12 +93,12 @@ import Testing
     @Test(arguments: [Kind.range, .cooperative, .consumer]) func aSlowListenerKeepsItsSession(
         kind: Kind
     ) async throws {
-        try await withTopic(settings: ["group.consumer.session.timeout.ms": "1500"]) { broker, ledger in
+        try await withTopic(settings: ["group.consumer.session.timeout.ms": "3000"]) { broker, ledger in
             let all = partitions("t", 0..<6)
             // So long that a busy machine does not use it up between two heartbeats.
-            let slow = member(broker, ledger, kind) { $0.sessionTimeout = .milliseconds(1500) }
+            let slow = member(broker, ledger, kind) { $0.sessionTimeout = .milliseconds(3000) }
             slow.delegate.state.withLock { state in
-                state.pause = .milliseconds(2500)
+                state.pause = .milliseconds(4000)
                 for partition in all { state.positions[partition] = ConsumedOffset(7) }
             }
             slow.start("t")
