@@ -74,16 +74,7 @@ struct ConsumerHarness {
         precondition(core.reservedBytes == core.nodes.values.reduce(0) { $0 + $1.reserved })
     }
 
-    /// The memory that the chunks that wait keep from being freed.
-    var heldBytes: Int {
-        var allocations: [UnsafeMutableRawPointer: Int] = [:]
-        for chunk in core.slots.flatMap(\.waiting) {
-            chunk.bytes.withUnsafeReadableBytesWithStorageManagement { _, storage in
-                allocations[storage.toOpaque()] = chunk.bytes.storageCapacity
-            }
-        }
-        return allocations.values.reduce(0, +)
-    }
+    var heldBytes: Int { core.heldBytes }
 
     private mutating func send(_ plan: FetchPlan) {
         guard let index = connections.firstIndex(where: { $0.node == plan.node && $0.number == plan.connection })
@@ -312,4 +303,17 @@ struct ConsumerHarness {
 
 extension PartitionState {
     var waiting: ArraySlice<FetchedChunk> { chunks[head...] }
+}
+
+extension ConsumerCore {
+    /// The memory that the chunks that wait keep from being freed.
+    var heldBytes: Int {
+        var allocations: [UnsafeMutableRawPointer: Int] = [:]
+        for chunk in slots.flatMap(\.waiting) {
+            chunk.bytes.withUnsafeReadableBytesWithStorageManagement { _, storage in
+                allocations[storage.toOpaque()] = chunk.bytes.storageCapacity
+            }
+        }
+        return allocations.values.reduce(0, +)
+    }
 }
