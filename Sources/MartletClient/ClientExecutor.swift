@@ -23,6 +23,7 @@ public final class ClientExecutor: TaskExecutor {
         loop = MultiThreadedEventLoopGroup.singleton.next()
     }
 
+    /// Runs a part of a task on the event loop. For the runtime.
     public func enqueue(_ job: consuming ExecutorJob) {
         let job = UnownedJob(job)
         loop.execute { job.runSynchronously(on: self.asUnownedTaskExecutor()) }
