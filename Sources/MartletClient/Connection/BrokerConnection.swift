@@ -90,10 +90,10 @@ package final class BrokerConnection: Sendable {
     /// The broker ends a connection whose authentication is as old as that at its next request (KIP-368). So the client says
     /// once more who it is before that, at a time by chance, so that not all connections do it at once.
     private func reauthenticate(before lifetime: Duration) {
-        let next = channel.eventLoop.scheduleTask(in: TimeAmount(lifetime * Double.random(in: 0.85...0.95))) {
+        channel.eventLoop.scheduleTask(in: TimeAmount(lifetime * Double.random(in: 0.85...0.95))) { [weak self] in
+            guard let self, channel.isActive else { return }
             Task { await self.reauthenticate() }
         }
-        channel.closeFuture.whenComplete { _ in next.cancel() }
     }
 
     /// Between the other requests: those before have their replies, and those after wait.

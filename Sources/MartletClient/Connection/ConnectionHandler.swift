@@ -106,11 +106,20 @@ final class ConnectionHandler: ChannelDuplexHandler {
         case .begin:
             held = []
             drained = promise
+            // Also of those that nobody waits for any more: what is held would wait for their replies for ever.
+            if let last = correlator.waiters.map(\.deadline).max() { watch(context, until: last) }
             tellDrained()
         case .end:
             let waiting = held ?? []
             held = nil
-            for (request, promise) in waiting { send(context, request, promise) }
+            for (request, promise) in waiting {
+                if request.reply?.isOver == true {
+                    // It was given up meanwhile.
+                    promise?.fail(CancellationError())
+                } else {
+                    send(context, request, promise)
+                }
+            }
             context.flush()
             promise?.succeed()
         case .failed(let error):
@@ -166,7 +175,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
 
     private func endIfLate(_ context: ChannelHandlerContext) {
         let now = NIODeadline.now()
-        let open = correlator.waiters.filter { !$0.reply.isOver }
+        let open = correlator.waiters.filter { drained != nil || !$0.reply.isOver }
         if let late = open.first(where: { $0.deadline <= now }) {
             end(
                 context,

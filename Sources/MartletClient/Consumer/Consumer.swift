@@ -167,7 +167,8 @@ public final class Consumer: Sendable {
     }
 
     /// Ends the subscription, by leaving the group, or the assignment by hand. What the application is done with is
-    /// committed before when that happens by itself. Who subscribes again meanwhile joins after that. In a `RebalanceListener` it returns before the group is left.
+    /// committed before when that happens by itself. Who subscribes again meanwhile joins after that. In a
+    /// `RebalanceListener` it returns before the group is left.
     public func unsubscribe() async throws(ClientError) {
         try checkOpen()
         let old = source.withLock { source in

@@ -70,7 +70,7 @@ struct ConsumerHarness {
         } while core.needsStep
         largestHeld = max(largestHeld, heldBytes)
         precondition(core.bufferedBytes == heldBytes, "the reckoning is right")
-        for slot in core.slots { precondition(slot.bufferedBytes == slot.waiting.reduce(0) { $0 + $1.byteCount }) }
+        for slot in core.slots { precondition(slot.bufferedBytes == slot.heldChunks.reduce(0) { $0 + $1.byteCount }) }
         precondition(core.reservedBytes == core.nodes.values.reduce(0) { $0 + $1.reserved })
     }
 
@@ -301,15 +301,11 @@ struct ConsumerHarness {
     }
 }
 
-extension PartitionState {
-    var waiting: ArraySlice<FetchedChunk> { chunks[head...] }
-}
-
 extension ConsumerCore {
     /// The memory that the chunks that wait keep from being freed.
     var heldBytes: Int {
         var allocations: [UnsafeMutableRawPointer: Int] = [:]
-        for chunk in slots.flatMap(\.waiting) {
+        for chunk in slots.flatMap(\.heldChunks) {
             chunk.bytes.withUnsafeReadableBytesWithStorageManagement { _, storage in
                 allocations[storage.toOpaque()] = chunk.bytes.storageCapacity
             }

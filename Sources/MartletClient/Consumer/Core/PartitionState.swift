@@ -44,9 +44,9 @@ struct PartitionState: Sendable {
     var fetchOffset: Int64 = 0
     /// The leader's epoch of the record before `fetchOffset`.
     var fetchEpoch: Int32 = -1
-    var chunks: [FetchedChunk] = []
-    /// The chunks before this one are gone.
-    var head = 0
+    /// Those before `head` are gone: nil, so that nothing keeps their replies.
+    private var chunks: [FetchedChunk?] = []
+    private var head = 0
     /// Of the chunks; what they keep of their replies' memory is the core's to count.
     var bufferedBytes = 0
     var isQueued = false
@@ -74,6 +74,8 @@ struct PartitionState: Sendable {
     }
 
     var hasRecords: Bool { head < chunks.count }
+    /// All that it keeps from being freed.
+    var heldChunks: [FetchedChunk] { chunks.compactMap(\.self) }
     var isActive: Bool { isAssigned && !isLeaving && failure == nil }
 
     mutating func append(_ chunk: FetchedChunk) {
@@ -82,7 +84,8 @@ struct PartitionState: Sendable {
     }
 
     mutating func removeFirst() -> FetchedChunk {
-        let chunk = chunks[head]
+        guard let chunk = chunks[head] else { preconditionFailure("a chunk was taken twice") }
+        chunks[head] = nil
         head += 1
         bufferedBytes -= chunk.byteCount
         if head == chunks.count {
@@ -106,13 +109,13 @@ struct PartitionState: Sendable {
     }
 
     /// Forgets what waits, and returns it.
-    mutating func clear() -> ArraySlice<FetchedChunk> {
+    mutating func clear() -> [FetchedChunk] {
         defer {
             chunks = []
             head = 0
             bufferedBytes = 0
         }
-        return chunks[head...]
+        return heldChunks
     }
 }
 

@@ -123,7 +123,7 @@ extension ProducerCore {
         let needed = RecordBatchHeader.byteCount + bound
         let usual = min(partitions[slot].lastBatchBytes, configuration.batchSize)
         var capacity = max(needed, usual).nextPowerOfTwo
-        if bufferedBytes + capacity > configuration.bufferMemory { capacity = needed.nextPowerOfTwo }
+        if bufferedBytes + awaitedBytes + capacity > configuration.bufferMemory { capacity = needed.nextPowerOfTwo }
         try charge(capacity)
         let batch = ProducerBatch(
             slot: slot,
