@@ -10,9 +10,11 @@ extension GroupResponse {
         case .joinGroup(let request):
             return .joinGroup(.failure(code, memberId: request.memberId))
         case .syncGroup:
-            return .syncGroup(.failure(code))
+            // Clients do not know of loading here. As in Kafka it sends them back to joining, where they wait.
+            return .syncGroup(.failure(code == .coordinatorLoadInProgress ? .rebalanceInProgress : code))
         case .heartbeat:
-            return .heartbeat(.failure(code))
+            // Nor here: in Kafka a heartbeat that comes while a group is loaded is taken.
+            return .heartbeat(.failure(code == .coordinatorLoadInProgress ? .none : code))
         case .leaveGroup:
             return .leaveGroup(.failure(code))
         case .consumerGroupHeartbeat:

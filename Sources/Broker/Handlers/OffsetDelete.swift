@@ -21,7 +21,14 @@ enum OffsetDeleteHandler: RequestHandler {
         let refused = unknown
         return context.toShard(of: request.groupId, in: context.groups, .offsetDelete(known)) { response in
             guard case .offsetDelete(var response) = response else { return nil }
-            if response.errorCode == ErrorCode.none.rawValue { response.topics += refused }
+            guard response.errorCode == ErrorCode.none.rawValue else { return response }
+            for topic in refused {
+                if let place = response.topics.firstIndex(where: { $0.name == topic.name }) {
+                    response.topics[place].partitions += topic.partitions
+                } else {
+                    response.topics.append(topic)
+                }
+            }
             return response
         }
     }

@@ -244,7 +244,15 @@ enum ProduceHandler {
                 switch admission?.verdict(of: append.header, forOrdinal: leader.ordinal) {
                 case .admitted(let offset): append.permission = .verified(at: offset)
                 case .refused(let code): return Refusal(code)
-                case nil: break  // It was open in the log; if that has changed the log refuses.
+                case nil:
+                    // It was open in the log, or another node led the partition when the others were asked for. As it is
+                    // not open now, it must be asked for in its turn: the client retries.
+                    if admission != nil,
+                        !leader.log.hasOpenTransaction(
+                            producerId: append.header.producerId, producerEpoch: append.header.producerEpoch)
+                    {
+                        return Refusal(.notEnoughReplicas)
+                    }
                 }
             }
             loop.metrics.received(bytes: append.bytes.count, records: Int(append.header.recordCount))
