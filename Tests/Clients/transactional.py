@@ -87,7 +87,18 @@ class KafkaPythonTransactions:
         self.producer.begin_transaction()
 
     def send(self, topic, partition, value, key=None):
-        self.producer.send(topic, value.encode(), key, partition=partition)
+        self.patiently(self.producer.send, topic, value.encode(), key, partition=partition)
+
+    def patiently(self, call, *arguments, **options):
+        """Between an old epoch's refusal and what comes of it (KIP-360) kafka-python takes no calls."""
+        end = time.monotonic() + 10
+        while True:
+            try:
+                return call(*arguments, **options)
+            except kafka.errors.IllegalStateError as error:
+                if "BUMPING_PRODUCER_EPOCH" not in str(error) or time.monotonic() > end:
+                    raise
+                time.sleep(0.01)
 
     def flush(self):
         self.producer.flush(20)
@@ -98,10 +109,10 @@ class KafkaPythonTransactions:
              for place, offset in offsets.items()}, group)
 
     def commit(self):
-        self.producer.commit_transaction()
+        self.patiently(self.producer.commit_transaction)
 
     def abort(self):
-        self.producer.abort_transaction()
+        self.patiently(self.producer.abort_transaction)
 
     def close(self):
         self.producer.close(timeout=0)
