@@ -55,13 +55,7 @@ package final class BrokerMaintenance: Sendable {
         // Made for each round: between them nothing of its memory is kept.
         var cleaner: LogCleaner?
         let compacted = broker.logs.allLogs.filter { $0.currentConfiguration.cleanupPolicy.contains(.compact) }
-        if compacted.contains(where: \.awaitsCheckpoint) {
-            do {
-                try checkpoint()
-            } catch {
-                broker.logger.error("log.maintenance-failed", metadata: ["error": "\(error)"])
-            }
-        }
+        if compacted.contains(where: \.awaitsCheckpoint) { attempt { try checkpoint() } }
         for log in compacted {
             if cleanerThread.isStopping { return }
             let made =
@@ -93,12 +87,16 @@ package final class BrokerMaintenance: Sendable {
 
     private func repeatedly(every interval: Int64, _ work: @escaping @Sendable (BrokerMaintenance) throws -> Void) {
         thread.schedule(afterMilliseconds: max(1, interval)) { [self] in
-            do {
-                try work(self)
-            } catch {
-                broker.logger.error("log.maintenance-failed", metadata: ["error": "\(error)"])
-            }
+            attempt { try work(self) }
             repeatedly(every: interval, work)
+        }
+    }
+
+    private func attempt(_ work: () throws -> Void) {
+        do {
+            try work()
+        } catch {
+            broker.logger.error("log.maintenance-failed", metadata: ["error": "\(error)"])
         }
     }
 

@@ -42,8 +42,10 @@ extension RequestContext {
             }
         }
         return gather(
-            parts.map { ($0.partition.flatMap { topic[$0] }, request($0.items), topic.absence(of: $0.partition)) },
-            merge: merge)
+            parts.map { part in
+                let shard = part.partition.flatMap { topic[$0] }
+                return (shard, request(part.items), shard == nil ? topic.absence(of: part.partition) : .none)
+            }, merge: merge)
     }
 
     /// A request for all shards.

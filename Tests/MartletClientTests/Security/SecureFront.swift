@@ -110,12 +110,7 @@ private final class UpstreamHandler: ChannelInboundHandler {
             span, cursor throws(ProtocolDecodingError) in
             try ApiVersionsResponse(from: span, at: &cursor, version: 3)
         }
-        for (key, last) in [(ApiKey.saslHandshake, Int16(1)), (.saslAuthenticate, 2)] {
-            var entry = ApiVersionsResponse.ApiVersion()
-            entry.apiKey = key.rawValue
-            entry.maxVersion = last
-            response.apiKeys.append(entry)
-        }
+        response.offer([.saslHandshake: 1, .saslAuthenticate: 2])
         var writer = ByteWriter()
         response.encode(to: &writer, version: 3)
         return WireFrame.reply(correlation, writer)

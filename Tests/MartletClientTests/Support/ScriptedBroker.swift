@@ -94,14 +94,7 @@ final class ScriptedBroker: Sendable {
 
         private func apiVersions(_ request: Request) -> Answer {
             var response = ApiVersionsResponse()
-            for (key, last) in versions.merging(
-                [.apiVersions: 3, .metadata: 9], uniquingKeysWith: { first, _ in first })
-            {
-                var entry = ApiVersionsResponse.ApiVersion()
-                entry.apiKey = key.rawValue
-                entry.maxVersion = last
-                response.apiKeys.append(entry)
-            }
+            response.offer(versions.merging([.apiVersions: 3, .metadata: 9], uniquingKeysWith: { first, _ in first }))
             var writer = ByteWriter()
             response.encode(to: &writer, version: 3)
             return .reply(writer, flexible: false)

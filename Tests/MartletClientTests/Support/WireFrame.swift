@@ -50,3 +50,15 @@ struct WireFrameDecoder: ByteToMessageDecoder {
         return .continue
     }
 }
+
+extension ApiVersionsResponse {
+    /// Requests that are taken, from version 0 up to these.
+    mutating func offer(_ latest: [ApiKey: Int16]) {
+        for (key, version) in latest {
+            var entry = ApiVersion()
+            entry.apiKey = key.rawValue
+            entry.maxVersion = version
+            apiKeys.append(entry)
+        }
+    }
+}
