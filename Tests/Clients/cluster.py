@@ -45,34 +45,67 @@ def fixed_port():
 
 
 class Etcd:
-    """One etcd process after another over one data folder."""
+    """One etcd process after another over one data folder: the only member, or one of those that it is told of."""
 
     PROGRAM = os.environ.get("MARTLET_ETCD", "etcd")
+    CONTROL = os.environ.get("MARTLET_ETCDCTL", "etcdctl")
 
-    def __init__(self, folder):
+    def __init__(self, folder, host="127.0.0.1", certificates=None):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.port, self.peer_port = fixed_port(), fixed_port()
+        # With certificates it talks to those who have one too.
+        self.certificates = certificates
+        self.endpoint = f"{'https' if certificates else 'http'}://{host}:{self.port}"
+        self.peer_endpoint = f"http://127.0.0.1:{self.peer_port}"
+        self.members = [self]
         self.process = None
 
+    @property
+    def name(self):
+        return f"member-{self.peer_port}"
+
     def start(self):
-        client, peer = f"http://127.0.0.1:{self.port}", f"http://127.0.0.1:{self.peer_port}"
+        self.launch()
+        self.wait_until_healthy()
+        return self
+
+    def launch(self):
+        """Starts it without waiting for it: it may need others for a quorum."""
+        command = [self.PROGRAM, "--name", self.name, "--data-dir", str(self.folder / "data"),
+                   "--listen-client-urls", self.endpoint, "--advertise-client-urls", self.endpoint,
+                   "--listen-peer-urls", self.peer_endpoint, "--initial-advertise-peer-urls", self.peer_endpoint,
+                   "--initial-cluster", ",".join(f"{each.name}={each.peer_endpoint}" for each in self.members)]
+        if self.certificates:
+            command += ["--cert-file", self.certificates.path("server.pem"), "--key-file",
+                        self.certificates.path("server.key"), "--trusted-ca-file",
+                        self.certificates.path("authority.pem"), "--client-cert-auth"]
         with open(self.folder / "etcd.log", "ab") as output:
-            self.process = subprocess.Popen(
-                [self.PROGRAM, "--data-dir", str(self.folder / "data"), "--listen-client-urls", client,
-                 "--advertise-client-urls", client, "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
-                 "--initial-cluster", f"default={peer}"], stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+
+    def wait_until_healthy(self):
+        context = self.certificates.context() if self.certificates else None
 
         def is_healthy():
             assert self.process.poll() is None, (self.folder / "etcd.log").read_text()[-2000:]
             try:
-                with urllib.request.urlopen(f"{client}/health", timeout=1) as reply:
+                with urllib.request.urlopen(f"{self.endpoint}/health", timeout=1, context=context) as reply:
                     return json.load(reply)["health"] == "true"
             except OSError:
                 return False
 
         wait_until(is_healthy, 20, "etcd")
-        return self
+
+    def control(self, *arguments):
+        """etcdctl; returns what it says."""
+        command = [self.CONTROL, "--endpoints", self.endpoint]
+        if self.certificates:
+            command += ["--cacert", self.certificates.path("authority.pem"), "--cert",
+                        self.certificates.path("client.pem"), "--key", self.certificates.path("client.key")]
+        result = subprocess.run([*command, *arguments], env={**os.environ, "ETCDCTL_API": "3"}, capture_output=True,
+                                text=True, timeout=30, check=False)
+        assert result.returncode == 0, result.stderr
+        return result.stdout
 
     def kill(self):
         process, self.process = self.process, None
@@ -120,27 +153,32 @@ class ClusterNode(harness.Broker):
     """A node, which other nodes reach on a listener of its own. `port` is where clients find it: the proxy's, if there
     is one."""
 
-    def __init__(self, node_id, folder, settings, etcd_port, is_proxied):
+    def __init__(self, node_id, folder, settings, etcds, is_proxied=False):
         super().__init__(folder, settings)
         self.id = node_id
         self.folder.mkdir(parents=True, exist_ok=True)
         self.own_port, self.own_internal_port, self.metrics_port = fixed_port(), fixed_port(), fixed_port()
         self.port = fixed_port() if is_proxied else self.own_port
         self.internal_port = fixed_port() if is_proxied else self.own_internal_port
-        self.etcd_port = fixed_port() if is_proxied else etcd_port
-        self.links = {f"{node_id}-clients": (self.port, self.own_port),
-                      f"{node_id}-nodes": (self.internal_port, self.own_internal_port),
-                      f"{node_id}-etcd": (self.etcd_port, etcd_port)}
+        self.etcd_endpoints = [etcd.endpoint for etcd in etcds]
+        self.links = {}
+        if is_proxied:
+            etcd, = etcds
+            etcd_port = fixed_port()
+            self.etcd_endpoints = [f"http://127.0.0.1:{etcd_port}"]
+            self.links = {f"{node_id}-clients": (self.port, self.own_port),
+                          f"{node_id}-nodes": (self.internal_port, self.own_internal_port),
+                          f"{node_id}-etcd": (etcd_port, etcd.port)}
         self.is_frozen = False
 
     def listen_arguments(self):
-        address = "://127.0.0.1:"
+        address = f"://{self.host}:"
         return [part for setting in (
             f"node.id={self.id}",
             f"listeners=PLAINTEXT{address}{self.own_port},INTERNAL{address}{self.own_internal_port}",
             f"advertised.listeners=PLAINTEXT{address}{self.port},INTERNAL{address}{self.internal_port}",
             "inter.broker.listener.name=INTERNAL", "metadata.store=etcd",
-            f"etcd.endpoints=http://127.0.0.1:{self.etcd_port}") for part in ("--set", setting)]
+            f"etcd.endpoints={','.join(self.etcd_endpoints)}") for part in ("--set", setting)]
 
     @property
     def is_running(self):
@@ -167,6 +205,8 @@ class Partition:
     leader_epoch: int
     replicas: list
     in_sync: list
+    # Those whose nodes are away.
+    offline: list
 
 
 @dataclasses.dataclass
@@ -213,24 +253,31 @@ def metadata(node, limit=3):
         partitions = {}
         for _ in range(take("i")):
             error, index, leader, epoch = take("h"), take("i"), take("i"), take("i")
-            replicas, in_sync = numbers(), numbers()
-            numbers()
-            partitions[index] = Partition(error, leader, epoch, replicas, in_sync)
+            partitions[index] = Partition(error, leader, epoch, numbers(), numbers(), numbers())
         topics[name] = [partitions[index] for index in sorted(partitions)]
     return Metadata(brokers, controller, topics)
 
 
 class Cluster:
-    def __init__(self, folder, count=3, settings=None, is_proxied=False, racks=None):
+    def __init__(self, folder, count=3, settings=None, is_proxied=False, racks=None, etcd_members=1,
+                 certificates=None, network=None):
         self.folder = pathlib.Path(folder)
-        self.etcd = Etcd(self.folder / "etcd")
+        host = network.address if network else "127.0.0.1"
+        self.etcds = [Etcd(self.folder / f"etcd{index or ''}", host, certificates) for index in range(etcd_members)]
+        for etcd in self.etcds:
+            etcd.members = self.etcds
+        # The only one, in most tests.
+        self.etcd = self.etcds[0]
         self.nodes = []
         for index in range(count):
             own = {**SETTINGS, **(settings or {})}
             if racks:
                 own["broker.rack"] = racks[index]
             self.nodes.append(
-                ClusterNode(index + 1, self.folder / f"node{index + 1}", own, self.etcd.port, is_proxied))
+                ClusterNode(index + 1, self.folder / f"node{index + 1}", own, self.etcds, is_proxied))
+            if network:
+                self.nodes[-1].host = network.host(index + 1)
+                self.nodes[-1].prefix = network.prefix(index + 1)
         self.proxy = None
         if is_proxied:
             self.proxy = Proxy({name: ports for node in self.nodes for name, ports in node.links.items()})
@@ -249,12 +296,18 @@ class Cluster:
     # Life
 
     def start(self):
-        self.etcd.start()
+        self.start_etcd()
         self.launch(self.nodes)
         for node in self.nodes:
             node.wait_until_ready(30)
         self.wait_until_healthy()
         return self
+
+    def start_etcd(self):
+        for etcd in self.etcds:
+            etcd.launch()
+        for etcd in self.etcds:
+            etcd.wait_until_healthy()
 
     def launch(self, nodes):
         for node in nodes:
@@ -277,9 +330,10 @@ class Cluster:
                 node.finish()
             except AssertionError as error:
                 problems.append(f"node {node.id}: {error}")
-        if self.etcd.process is not None:
-            self.etcd.thaw()
-            self.etcd.kill()
+        for etcd in self.etcds:
+            if etcd.process is not None:
+                etcd.thaw()
+                etcd.kill()
         if self.proxy:
             self.proxy.stop()
         assert not problems, "\n".join(problems)
@@ -313,6 +367,14 @@ class Cluster:
     def controller(self):
         return self.node(wait_until(lambda: max(0, self.metadata().controller), 20, "a controller"))
 
+    def status(self):
+        """What `martlet cluster status --json` says when it asks those that run."""
+        bootstrap = ",".join(node.bootstrap for node in self.running)
+        result = subprocess.run([harness.BINARY, "cluster", "status", "--json", "-b", bootstrap], capture_output=True,
+                                text=True, timeout=60, check=False)
+        assert result.stdout, result.stderr
+        return json.loads(result.stdout)
+
     def complaint(self):
         """What is not as it should be when all nodes run, by what each of them says; nil when all is well."""
         for node in self.nodes:
@@ -324,7 +386,8 @@ class Cluster:
                 return f"node {node.id} knows of brokers {sorted(view.brokers)}"
             for topic, partitions in view.topics.items():
                 for index, partition in enumerate(partitions):
-                    if partition.leader < 0 or set(partition.in_sync) != set(partition.replicas):
+                    is_whole = set(partition.in_sync) == set(partition.replicas) and not partition.offline
+                    if partition.leader < 0 or not is_whole:
                         return f"node {node.id}: {topic}-{index} is {partition}"
         return None
 

@@ -13,14 +13,14 @@ from transactional import QUIET, patience
 class Load:
     """One idempotent producer and one reader, all the time. When each record was acknowledged is known."""
 
-    def __init__(self, cluster, topic, partitions=1):
+    def __init__(self, cluster, topic, partitions=1, **options):
         self.topic, self.partitions = topic, partitions
         self.producer = confluent_kafka.Producer(
             {"bootstrap.servers": cluster.bootstrap, "enable.idempotence": True, "linger.ms": 1,
-             **patience(cluster.bootstrap), **QUIET})
+             **patience(cluster.bootstrap), **QUIET, **options})
         self.consumer = confluent_kafka.Consumer(
             {"bootstrap.servers": cluster.bootstrap, "group.id": unique("load"), "enable.auto.commit": False,
-             "fetch.wait.max.ms": 50, **patience(cluster.bootstrap), **QUIET})
+             "fetch.wait.max.ms": 50, **patience(cluster.bootstrap), **QUIET, **options})
         self.consumer.assign(
             [TopicPartition(topic, p, confluent_kafka.OFFSET_BEGINNING) for p in range(partitions)])
         self.sent, self.acknowledged, self.errors, self.read = 0, [], [], []

@@ -62,8 +62,8 @@ def make_cluster(tmp_path):
     of."""
     clusters = []
 
-    def make(count=3, settings=None, is_proxied=False, racks=None, start=True):
-        made = cluster.Cluster(tmp_path / f"cluster-{len(clusters)}", count, settings, is_proxied, racks)
+    def make(count=3, settings=None, start=True, **options):
+        made = cluster.Cluster(tmp_path / f"cluster-{len(clusters)}", count, settings, **options)
         clusters.append(made)
         return made.start() if start else made
 

@@ -63,7 +63,9 @@ async def pump(reader, writer, source, link, is_request):
 
 
 async def serve(link, target, reader, writer):
-    source = owner(writer.get_extra_info("peername")[1]) if processes else None
+    # Only between nodes it matters which. To find out takes long, and clients try hundreds of times a second to reach a
+    # node that is away: behind all that, the nodes would not reach etcd any more.
+    source = owner(writer.get_extra_info("peername")[1]) if processes and link.endswith("-nodes") else None
     try:
         there, back = await asyncio.open_connection("127.0.0.1", target)
     except OSError:

@@ -48,6 +48,8 @@ class Broker:
     def __init__(self, folder=None, settings=None, data=None):
         self.folder = pathlib.Path(folder or tempfile.mkdtemp(prefix="martlet-"))
         self.data = data or self.folder / "data"
+        # Where it listens, and what its command begins with when it lives in a network of its own.
+        self.host, self.prefix = "127.0.0.1", []
         self.port = free_port()
         self.metrics_port = free_port()
         # A test that waits for more members says so; the others need not wait 3 s for each new group.
@@ -61,7 +63,7 @@ class Broker:
 
     @property
     def bootstrap(self):
-        return f"127.0.0.1:{self.port}"
+        return f"{self.host}:{self.port}"
 
     @property
     def pid(self):
@@ -79,8 +81,8 @@ class Broker:
         """Starts it without waiting for it."""
         log = self.folder / f"broker-{len(self.runs)}.log"
         self.runs.append(log)
-        settings = {"metrics.listener": f"127.0.0.1:{self.metrics_port}", **self.settings}
-        command = [BINARY, "server", "--data", str(self.data), *self.listen_arguments()]
+        settings = {"metrics.listener": f"{self.host}:{self.metrics_port}", **self.settings}
+        command = [*self.prefix, BINARY, "server", "--data", str(self.data), *self.listen_arguments()]
         for name, value in settings.items():
             command += ["--set", f"{name}={value}"]
         command += self.arguments
@@ -162,7 +164,7 @@ class Broker:
     def http(self, path):
         """(status, body)"""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}{path}", timeout=10) as reply:
+            with urllib.request.urlopen(f"http://{self.host}:{self.metrics_port}{path}", timeout=10) as reply:
                 return reply.status, reply.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()

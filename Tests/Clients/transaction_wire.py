@@ -5,26 +5,12 @@ Produce 12 and EndTxn 5, whose producers get a new one with each end (KIP-890)."
 import struct
 
 import wire
-from wire import PRODUCE, Connection, batch, frame, record, string
+from wire import PRODUCE, Connection, batch, compact, frame, record, string, unsigned_varint
 
 FIND_COORDINATOR, INIT_PRODUCER_ID, ADD_PARTITIONS, ADD_OFFSETS, END_TXN = 10, 22, 24, 25, 26
 TXN_OFFSET_COMMIT = 28
 
 TRANSACTIONAL = 1 << 4
-
-
-def unsigned_varint(number):
-    data = bytearray()
-    while number > 0x7F:
-        data.append(number & 0x7F | 0x80)
-        number >>= 7
-    data.append(number)
-    return bytes(data)
-
-
-def compact(text):
-    data = text.encode()
-    return unsigned_varint(len(data) + 1) + data
 
 
 class RawProducer:

@@ -37,6 +37,21 @@ def varint(number):
     return bytes(data)
 
 
+def unsigned_varint(number):
+    data = bytearray()
+    while number > 0x7F:
+        data.append(number & 0x7F | 0x80)
+        number >>= 7
+    data.append(number)
+    return bytes(data)
+
+
+def compact(text):
+    """A string of the flexible versions."""
+    data = text.encode()
+    return unsigned_varint(len(data) + 1) + data
+
+
 def record(value, index=0, key=None):
     key_part = varint(-1) if key is None else varint(len(key)) + key
     body = b"\0" + varint(0) + varint(index) + key_part + varint(len(value)) + value + varint(0)
@@ -61,9 +76,9 @@ def frame(api_key, version, body, correlation=1, flexible=False, client="wire"):
     return struct.pack(">i", len(data)) + data
 
 
-def produce_frame(topic, records, partition=0, acks=-1, correlation=1):
+def produce_frame(topic, records, partition=0, acks=-1, correlation=1, timeout=10_000):
     """Version 7, the last whose reply has no messages in it."""
-    body = struct.pack(">hhi", -1, acks, 10_000) + struct.pack(">i", 1) + string(topic)
+    body = struct.pack(">hhi", -1, acks, timeout) + struct.pack(">i", 1) + string(topic)
     body += struct.pack(">iii", 1, partition, len(records)) + records
     return frame(PRODUCE, 7, body, correlation)
 
@@ -82,7 +97,7 @@ def metadata_frame(correlation=1):
 
 class Connection:
     def __init__(self, broker, limit=20):
-        self.socket = socket.create_connection(("127.0.0.1", broker.port), timeout=limit)
+        self.socket = socket.create_connection((broker.host, broker.port), timeout=limit)
         self.buffer = b""
 
     def __enter__(self):
