@@ -2,15 +2,54 @@
 
 import struct
 
-from wire import Connection, fetch_frame, frame, string
+from wire import FETCH, PRODUCE, Connection, batch, compact, fetch_frame, frame, record, string, unsigned_varint
 
 FIND_COORDINATOR, CREATE_TOPICS, DELETE_TOPICS, CREATE_PARTITIONS, INCREMENTAL_ALTER_CONFIGS = 10, 19, 20, 37, 44
-NOT_LEADER, NOT_ENOUGH_REPLICAS = 6, 19
+UNREGISTER_BROKER = 64
+NOT_LEADER, NOT_ENOUGH_REPLICAS, NOT_ENOUGH_REPLICAS_AFTER_APPEND = 6, 19, 20
 
 
-def _ask(node, key, version, body):
+def _ask(node, key, version, body, flexible=False):
     with Connection(node) as connection:
-        return connection.ask(frame(key, version, body))
+        return connection.ask(frame(key, version, body, flexible=flexible))
+
+
+class Fields:
+    """What a reply of a flexible version has, one after the other."""
+
+    def __init__(self, data):
+        self.data, self.position = data, 0
+
+    def take(self, layout):
+        values = struct.unpack_from(">" + layout, self.data, self.position)
+        self.position += struct.calcsize(">" + layout)
+        return values if len(values) > 1 else values[0]
+
+    def unsigned_varint(self):
+        number = shift = 0
+        while True:
+            byte = self.take("B")
+            number |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                return number
+
+    def bytes(self, count):
+        self.position += count
+        return self.data[self.position - count:self.position]
+
+    def text(self):
+        """None for null."""
+        length = self.unsigned_varint() - 1
+        return None if length < 0 else self.bytes(length).decode()
+
+    def array(self, item):
+        """Empty for null."""
+        return [item() for _ in range(self.unsigned_varint() - 1)]
+
+    def tagged(self):
+        """{tag: the field's bytes}"""
+        return {self.unsigned_varint(): self.bytes(self.unsigned_varint()) for _ in range(self.unsigned_varint())}
 
 
 def _named_error(reply):
@@ -63,3 +102,74 @@ def fetch_from(node, topic, rack="", offset=0, partition=0):
     aborted, = struct.unpack_from(">i", reply, position + 30)
     preferred, size = struct.unpack_from(">ii", reply, position + 34 + 16 * max(0, aborted))
     return error, preferred, max(0, size)
+
+
+def unregister_broker(node, broker_id):
+    """The error of UnregisterBroker."""
+    fields = Fields(_ask(node, UNREGISTER_BROKER, 0, struct.pack(">i", broker_id) + b"\0", flexible=True))
+    fields.tagged()
+    _, error = fields.take("ih")
+    return error
+
+
+def _redirection(error, leader, reply):
+    """(error, (leader, its epoch), {node: (host, port)}) of the tagged fields of a partition and a reply (KIP-951)."""
+    def endpoint():
+        node, host, port = fields.take("i"), fields.text(), fields.take("i")
+        fields.text()
+        fields.tagged()
+        return node, (host, port)
+
+    fields = Fields(reply.get(0, b"\1"))
+    return error, leader and struct.unpack(">ii", leader[:8]), dict(fields.array(endpoint))
+
+
+def produce_redirection(node, topic, version):
+    """What Produce, at least version 10, says of who leads: see _redirection."""
+    records = batch(record(b"x"))
+    body = b"\0" + struct.pack(">hi", -1, 10_000) + b"\2" + compact(topic) + b"\2" + struct.pack(">i", 0)
+    body += unsigned_varint(len(records) + 1) + records + b"\0\0\0"
+    fields = Fields(_ask(node, PRODUCE, version, body, flexible=True))
+    fields.tagged()
+
+    def partition():
+        _, error, _, _, _ = fields.take("ihqqq")
+        assert fields.array(lambda: None) == []
+        fields.text()
+        return error, fields.tagged().get(0)
+
+    def named():
+        assert fields.text() == topic
+        found = fields.array(partition)
+        fields.tagged()
+        return found
+
+    (found,), = fields.array(named)
+    fields.take("i")
+    return _redirection(*found, fields.tagged())
+
+
+def fetch_redirection(node, topic_id, version):
+    """As produce_redirection, of Fetch, at least version 16."""
+    body = struct.pack(">iiibii", 0, 0, 1 << 20, 0, 0, -1) + b"\2" + topic_id + b"\2"
+    body += struct.pack(">iiqiqi", 0, -1, 0, -1, -1, 1 << 20) + b"\0\0" + b"\1" + compact("") + b"\0"
+    fields = Fields(_ask(node, FETCH, version, body, flexible=True))
+    fields.tagged()
+    _, error, _ = fields.take("ihi")
+    assert error == 0
+
+    def partition():
+        _, error, _, _, _ = fields.take("ihqqq")
+        assert fields.array(lambda: None) == []
+        fields.take("i")
+        fields.bytes(max(0, fields.unsigned_varint() - 1))
+        return error, fields.tagged().get(1)
+
+    def named():
+        assert fields.bytes(16) == topic_id
+        found = fields.array(partition)
+        fields.tagged()
+        return found
+
+    (found,), = fields.array(named)
+    return _redirection(*found, fields.tagged())

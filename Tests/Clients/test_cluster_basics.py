@@ -1,13 +1,14 @@
 """A cluster of three nodes: what clients see of it, and what they see while one node at a time, or etcd, is away."""
 
 import asyncio
+import struct
 import time
 
 import aiokafka
 import confluent_kafka
 import kafka
 import pytest
-from confluent_kafka import ElectionType, TopicPartition
+from confluent_kafka import ElectionType, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
 import cluster as clusters
@@ -123,6 +124,27 @@ def test_who_does_not_lead_says_so(cluster):
         wait_until(lambda: try_produce(node, topic, batch(record(b"x")))[0] == expected, 2, f"answer {expected}")
         # Readers that know of closer replicas (Fetch 11, KIP-392) may read there; older ones may not.
         assert cluster_wire.fetch_error(node, topic) == expected
+
+
+def test_who_does_not_lead_says_who_does(cluster):
+    """The replies name the leader, its epoch and its place, so that the client need not ask again (KIP-951)."""
+    topic = make_topic(cluster, replicas=2)
+    leader, partition = cluster.leader(topic), cluster.partition(topic)
+    admin = AdminClient({"bootstrap.servers": cluster.bootstrap})
+    described = admin.describe_topics(TopicCollection([topic]))[topic].result(10)
+    halves = described.topic_id.get_most_significant_bits(), described.topic_id.get_least_significant_bits()
+    topic_id = struct.pack(">qq", *halves)
+    there = (cluster_wire.NOT_LEADER, (leader.id, partition.leader_epoch), {leader.id: (leader.host, leader.port)})
+    for node in cluster.nodes:
+        expected = (0, None, {}) if node is leader else there
+        for version in (10, 12):
+            wait_until(lambda: cluster_wire.produce_redirection(node, topic, version) == expected, 5,
+                       f"Produce {version} of node {node.id} answered with {expected}")
+        # Any replica may be read (KIP-392).
+        expected = (0, None, {}) if node.id in partition.replicas else there
+        for version in (16, 17):
+            wait_until(lambda: cluster_wire.fetch_redirection(node, topic_id, version) == expected, 5,
+                       f"Fetch {version} of node {node.id} answered with {expected}")
 
 
 def test_groups_have_coordinators_on_several_nodes(cluster):
@@ -380,7 +402,7 @@ def test_all_but_the_empty_node_away(make_cluster):
 
 def test_a_node_id_that_is_taken_is_refused(make_cluster, tmp_path):
     cluster = make_cluster()
-    second = clusters.ClusterNode(2, tmp_path / "second", clusters.SETTINGS, cluster.etcd.port, False)
+    second = clusters.ClusterNode(2, tmp_path / "second", clusters.SETTINGS, cluster.etcds)
     second.allow_error("another node with the id 2 is registered")
     second.launch()
     wait_until(lambda: "another node with the id 2 is registered" in second.log(), 10, "the refusal")
@@ -403,6 +425,10 @@ def test_records_flow_while_etcd_is_away(make_cluster):
     time.sleep(SESSION_SECONDS + 2.5)
     assert load.longest_pause(killed) < 1, "acks=all needs no etcd"
     assert len(load.acknowledged) - 100 < load.sent <= len(load.acknowledged) + 100
+    # Who supervises the nodes is told what they lack.
+    for node in cluster.nodes:
+        status, body = node.http("/health")
+        assert status == 503 and body.startswith("not ready: waiting for the metadata store: "), body
     asked = time.monotonic()
     error = cluster_wire.create_topic(cluster.nodes[0], "without-etcd", 1, 3, timeout=3000)
     # REQUEST_TIMED_OUT, NOT_CONTROLLER, COORDINATOR_NOT_AVAILABLE: all of them mean again, later.
@@ -410,6 +436,7 @@ def test_records_flow_while_etcd_is_away(make_cluster):
     assert time.monotonic() - asked < 8
     cluster.etcd.start()
     cluster.wait_until_healthy()
+    wait_until(lambda: all(node.http("/health") == (200, "ready\n") for node in cluster.nodes), 20, "ready nodes")
     assert wait_until(lambda: cluster_wire.create_topic(cluster.nodes[0], unique("with-etcd"), 1, 3) == 0, 20,
                       "a new topic")
     load.finish()

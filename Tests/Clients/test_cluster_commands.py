@@ -6,6 +6,8 @@ import signal
 import socket
 import subprocess
 
+from confluent_kafka.admin import AdminClient, NewTopic
+
 import cluster as clusters
 from clients import CLIENTS, Message, consume, produce
 from harness import BINARY, unique, wait_until
@@ -44,6 +46,73 @@ def test_a_node_becomes_the_first_of_a_cluster(make_broker, make_topic, tmp_path
         first.stop()
     finally:
         etcd.kill()
+
+
+def test_the_state_of_a_cluster_is_told(make_cluster):
+    """In words for people, and as an exit code for scripts: 1 while a partition has no leader."""
+    cluster = make_cluster()
+    admin = AdminClient({"bootstrap.servers": cluster.bootstrap})
+    spread, alone = unique("spread"), unique("alone")
+    topics = [NewTopic(spread, 3, replica_assignment=[[1, 2, 3], [2, 3, 1], [3, 1, 2]]),
+              NewTopic(alone, 2, replica_assignment=[[3], [1]])]
+    for created in admin.create_topics(topics).values():
+        created.result(20)
+    cluster.wait_until_healthy()
+
+    def status(*bootstrap):
+        """(exit code, the line of numbers, {broker: its line}, {partition: its line})"""
+        told = martlet("cluster", "status", "-b", ",".join(node.bootstrap for node in bootstrap))
+        assert told.stderr == ""
+        head, numbers, *lines = told.stdout.splitlines()
+        assert head.startswith("Cluster: ")
+        brokers, _, partitions = "\n".join(lines).partition("\n\n")
+        tables = [[line.split() for line in table.splitlines()] for table in (brokers, partitions)]
+        assert tables[0][0] == ["BROKER", "ADDRESS", "ROLE", "LEADS", "REPLICAS", "OUT-OF-SYNC", "LAG"]
+        assert tables[1][:1] in ([], [["PARTITION", "LEADER", "REPLICAS", "ISR"]])
+        return told.returncode, numbers, *({line[0]: line[1:] for line in table[1:]} for table in tables)
+
+    def line(node, replicas):
+        """Of a broker that has everything, by what clients are told."""
+        view = cluster.metadata()
+        leads = sum(partition.leader == node.id for topic in view.topics.values() for partition in topic)
+        role = "controller" if view.controller == node.id else "-"
+        return [node.bootstrap, role, str(leads), str(replicas), "0", "0"]
+
+    def in_sync(partitions):
+        return {name: sorted(fields[-1].split(",")) for name, fields in partitions.items()}
+
+    code, numbers, brokers, partitions = status(*cluster.nodes)
+    assert (code, numbers, partitions) == (0, "Partitions: 5, under-replicated 0, offline 0", {})
+    assert brokers == {str(node.id): line(node, replicas) for node, replicas in zip(cluster.nodes, (4, 3, 4))}
+    assert sum(int(fields[2]) for fields in brokers.values()) == 5
+    assert sum(fields[1] == "controller" for fields in brokers.values()) == 1
+
+    away = cluster.node(3)
+    away.kill()
+    wait_until(lambda: len(cluster.metadata().brokers) == 2, 20, "two brokers")
+    wait_until(lambda: all(3 not in p.in_sync for p in cluster.metadata().topics[spread]), 20, "smaller in-sync sets")
+    code, numbers, brokers, partitions = status(*cluster.running)
+    assert (code, numbers) == (1, "Partitions: 5, under-replicated 3, offline 1")
+    assert brokers == {"1": line(cluster.node(1), 4), "2": line(cluster.node(2), 3),
+                       "3": ["away", "-", "0", "4", "3", "?"]}
+    assert sum(int(fields[2]) for fields in brokers.values()) == 4
+    assert partitions.pop(f"{alone}-0") == ["none", "3", "3"]
+    assert in_sync(partitions) == {f"{spread}-{index}": ["1", "2"] for index in range(3)}
+    assert {fields[1] for fields in partitions.values()} == {"1,2,3", "2,3,1", "3,1,2"}
+    assert {fields[0] for fields in partitions.values()} <= {"1", "2"}
+
+    # Fewer replicas than there should be are no failure. A client that knew the dead node as the controller would go on
+    # asking that.
+    admin = AdminClient({"bootstrap.servers": ",".join(node.bootstrap for node in cluster.running)})
+    admin.delete_topics([alone])[alone].result(20)
+    wait_until(lambda: all(alone not in clusters.metadata(node).topics for node in cluster.running), 10, "no topic")
+    code, numbers, _, partitions = status(*cluster.running)
+    assert (code, numbers) == (0, "Partitions: 3, under-replicated 3, offline 0")
+    assert in_sync(partitions) == {f"{spread}-{index}": ["1", "2"] for index in range(3)}
+    away.start()
+    cluster.wait_until_healthy()
+    code, numbers, _, partitions = status(*cluster.nodes)
+    assert (code, numbers, partitions) == (0, "Partitions: 3, under-replicated 0, offline 0", {})
 
 
 def test_a_cluster_is_started_and_stopped_with_one_command(tmp_path):

@@ -105,6 +105,8 @@ def test_a_throttled_move_takes_its_time(make_cluster, side):
         while time.monotonic() - began < 4:
             assert python.list_partition_reassignments() != {}, f"moved after {time.monotonic() - began:.1f} s"
             time.sleep(0.2)
+        lag = cluster.status()["brokers"][2]["lag"]
+        assert 0 < lag < size // len(value), "what it knows that it lacks"
         # It goes on meanwhile: what the new replica has is near to what the rate allows.
         copied = sum(path.stat().st_blocks * 512 for path in (cluster.node(3).data / f"{topic}-0").glob("*.log"))
         seconds = time.monotonic() - began
@@ -114,6 +116,7 @@ def test_a_throttled_move_takes_its_time(make_cluster, side):
         limit(1_000_000_000)
         wait_until(lambda: python.list_partition_reassignments() == {}, 20, "the move")
         assert cluster.partition(topic).replicas == [1, 3]
+        wait_until(lambda: cluster.status()["brokers"][2]["lag"] == 0, 20, "no lag")
     finally:
         python.close()
     load.finish()
