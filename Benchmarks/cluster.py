@@ -1,6 +1,8 @@
 """What a cluster costs and how fast it heals. See scripts/benchmark-cluster.
 
-    cluster.py throughput --martlet BINARY --load LOAD      processor time of three nodes beside one
+    cluster.py throughput --martlet BINARY --load LOAD      processor time of three nodes beside one, for the load
+                                                            generator's requests and for a real client's
+    cluster.py client     --martlet BINARY                  the real client's alone
     cluster.py failover   --martlet BINARY                  kill -9 of a leader, and a controlled stop with 1,000 leaders
     cluster.py partitions --martlet BINARY                  10,000 partitions on three nodes
 """
@@ -16,7 +18,7 @@ import tempfile
 import threading
 import time
 
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 WORKLOADS = {  # name: (per, the load generator's arguments)
@@ -24,6 +26,10 @@ WORKLOADS = {  # name: (per, the load generator's arguments)
     "batch-1KiB": ("GB", ["--connections", "4", "--depth", "5", "--records", "16", "--size", "1024", "--requests", "15000"]),
     "pipelined": ("Mreq", ["--connections", "8", "--depth", "5", "--records", "1", "--size", "100", "--requests", "150000"]),
 }
+
+
+# What the real client sends: bytes of a record's value, and over how many partitions.
+RECORD, PARTITIONS = 100, 4
 
 
 def free_port():
@@ -144,7 +150,49 @@ def amount(figures, per):
     return float(figures["broker_cpu_s"]) / float(figures["cpu_s_per_GB"])
 
 
+def end_offsets(bootstrap):
+    """Of all partitions together."""
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "benchmark"})
+    try:
+        places = [TopicPartition("t", partition) for partition in range(PARTITIONS)]
+        return sum(consumer.get_watermark_offsets(place, timeout=30)[1] for place in places)
+    finally:
+        consumer.close()
+
+
+def produce(bootstrap, records):
+    """Records of a confluent-kafka producer with acks=all; the seconds until all were acknowledged."""
+    before = end_offsets(bootstrap)
+    producer = Producer({"bootstrap.servers": bootstrap, "acks": "all", "linger.ms": 5, "log_level": 0})
+    value = os.urandom(RECORD)
+    started = time.monotonic()
+    for number in range(records):
+        while True:
+            try:
+                producer.produce("t", value, partition=number % PARTITIONS)
+                break
+            except BufferError:
+                producer.poll(0.01)
+    if producer.flush(120) != 0:
+        raise SystemExit("not all records were delivered")
+    seconds = time.monotonic() - started
+    arrived = end_offsets(bootstrap) - before
+    if arrived != records:
+        raise SystemExit(f"{arrived} records of {records} arrived")
+    return seconds
+
+
 def throughput(options):
+    if not options.load:
+        raise SystemExit("throughput needs --load")
+    compare(options, [against_load, against_client])
+
+
+def client(options):
+    compare(options, [against_client])
+
+
+def compare(options, loads):
     """Four partitions led by node 1, acks=all, beside a single node of the same build: alternately, medians."""
     for durability in ("fsync", "page-cache"):
         folder = tempfile.mkdtemp(dir=options.data, prefix="single-")
@@ -153,31 +201,55 @@ def throughput(options):
         cluster = Cluster(options, log_durability=durability)
         try:
             admin = AdminClient({"bootstrap.servers": f"127.0.0.1:{single.port}"})
-            admin.create_topics([NewTopic("t", 4, 1)])["t"].result(30)
-            cluster.create("t", [[1, 2, 3]] * 4)
+            admin.create_topics([NewTopic("t", PARTITIONS, 1)])["t"].result(30)
+            cluster.create("t", [[1, 2, 3]] * PARTITIONS)
             time.sleep(1)
-            pids = [node.pid for node in cluster.nodes]
-            for name, (per, arguments) in WORKLOADS.items():
-                ones, threes, rates = [], [], []
-                for _ in range(options.rounds):
-                    before, started = cpu(single.pid), time.monotonic()
-                    units = amount(load(options, single.port, single.pid, arguments), per)
-                    one_rate = units / (time.monotonic() - started)
-                    ones.append((cpu(single.pid) - before) / units)
-                    before, started = sum(map(cpu, pids)), time.monotonic()
-                    units = amount(load(options, cluster.nodes[0].port, pids[0], arguments), per)
-                    rates.append((one_rate, units / (time.monotonic() - started)))
-                    # The followers' rest.
-                    time.sleep(0.5)
-                    threes.append((sum(map(cpu, pids)) - before) / units)
-                one, three = statistics.median(ones), statistics.median(threes)
-                rate = [statistics.median(r[i] for r in rates) for i in (0, 1)]
-                print(f"{durability:10} {name:12} one node {one:6.2f} s/{per}  three nodes {three:6.2f} s/{per}  "
-                      f"ratio {three / one:.2f}  rates {rate[0]:.3f} and {rate[1]:.3f} {per}/s", flush=True)
+            for run in loads:
+                run(options, durability, single, cluster)
         finally:
             single.end()
             cluster.end()
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def against_load(options, durability, single, cluster):
+    pids = [node.pid for node in cluster.nodes]
+    for name, (per, arguments) in WORKLOADS.items():
+        ones, threes, rates = [], [], []
+        for _ in range(options.rounds):
+            before, started = cpu(single.pid), time.monotonic()
+            units = amount(load(options, single.port, single.pid, arguments), per)
+            one_rate = units / (time.monotonic() - started)
+            ones.append((cpu(single.pid) - before) / units)
+            before, started = sum(map(cpu, pids)), time.monotonic()
+            units = amount(load(options, cluster.nodes[0].port, pids[0], arguments), per)
+            rates.append((one_rate, units / (time.monotonic() - started)))
+            # The followers' rest.
+            time.sleep(0.5)
+            threes.append((sum(map(cpu, pids)) - before) / units)
+        one, three = statistics.median(ones), statistics.median(threes)
+        rate = [statistics.median(r[i] for r in rates) for i in (0, 1)]
+        print(f"{durability:10} {name:12} one node {one:6.2f} s/{per}  three nodes {three:6.2f} s/{per}  "
+              f"ratio {three / one:.2f}  rates {rate[0]:.3f} and {rate[1]:.3f} {per}/s", flush=True)
+
+
+def against_client(options, durability, single, cluster):
+    """Processor time of all brokers, by the records and by the bytes of their values."""
+    sides = [(f"127.0.0.1:{single.port}", [single.pid]), (cluster.bootstrap, [node.pid for node in cluster.nodes])]
+    costs, rates = [[], []], [[], []]
+    for _ in range(options.rounds):
+        for side, (bootstrap, pids) in enumerate(sides):
+            before = sum(map(cpu, pids))
+            seconds = produce(bootstrap, options.records)
+            # The followers' rest.
+            time.sleep(0.5)
+            costs[side].append(sum(map(cpu, pids)) - before)
+            rates[side].append(options.records / seconds / 1e6)
+    one, three = map(statistics.median, costs)
+    millions, gigabytes = options.records / 1e6, options.records * RECORD / 1e9
+    print(f"{durability:10} {'client-100B':12} one node {one / gigabytes:6.2f} s/GB {one / millions:6.3f} s/Mrecord  "
+          f"three nodes {three / gigabytes:6.2f} s/GB {three / millions:6.3f} s/Mrecord  ratio {three / one:.2f}  "
+          f"rates {statistics.median(rates[0]):.3f} and {statistics.median(rates[1]):.3f} Mrecord/s", flush=True)
 
 
 class Writer:
@@ -300,11 +372,12 @@ def partitions(options):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["throughput", "failover", "partitions"])
+    parser.add_argument("what", choices=["throughput", "client", "failover", "partitions"])
     parser.add_argument("--martlet", required=True)
     parser.add_argument("--load", help="the load generator; needed for throughput")
     parser.add_argument("--data", default=tempfile.gettempdir(), help="a folder on the disk to measure with")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--records", type=int, default=3_000_000, help="what the real client sends in a round")
     parser.add_argument("--partitions", type=int, default=10_000, help="each takes three open files on each node")
     options = parser.parse_args()
     globals()[options.what](options)
