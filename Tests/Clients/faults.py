@@ -19,6 +19,25 @@ class Fault:
         return f"{self.kind} {self.target} {' '.join(map(str, self.detail))} for {self.seconds:.2f} s"
 
 
+@dataclasses.dataclass
+class Draw:
+    """All that chance decides about a fault, drawn before anything is looked at: so a seed gives the same schedule, of
+    which some cannot happen when their time comes."""
+
+    kind: str
+    # The first of its kind.
+    is_first: bool
+    role: str
+    topic: str
+    other: float
+    pick: float
+    seconds: dict
+    is_long: bool
+    link: str
+    mode: str
+    reset: bool
+
+
 # How often each, of all.
 KINDS = {"kill": 24, "freeze": 14, "stall": 6, "restart": 10, "isolate": 8, "cut": 16, "separate": 8, "etcd-kill": 4,
          "etcd-freeze": 4, "etcd-cut": 4, "kill-all": 2}
@@ -32,6 +51,12 @@ class Faults:
     def __init__(self, cluster, topics, seed):
         self.cluster, self.topics = cluster, topics
         self.chance = random.Random(seed)
+        # When a wipe comes depends on what could happen before: it must not shift the other draws.
+        self.chance_of_wipes = random.Random(seed)
+        # Each kind happens once before weights decide, so that no run is without one of them.
+        self.firsts = self.chance.sample(list(KINDS), len(KINDS))
+        # One of these whose time has come and that cannot happen yet.
+        self.waiting = None
         self.open = []
         self.counts = dict.fromkeys([*KINDS, "wipe"], 0)
         self.began = time.monotonic()
@@ -40,43 +65,57 @@ class Faults:
     # Choosing
 
     def choose(self):
-        """The next one; None when it cannot happen now."""
-        kind = self.chance.choices(list(KINDS), list(KINDS.values()))[0]
-        # All that chance decides is drawn before anything is looked at, so that a seed gives the same schedule.
-        role = self.chance.choice(["leader", "leader", "controller", "any", "any"])
-        topic = self.chance.choice(self.topics)
-        other = self.chance.random()
-        pick = self.chance.random()
-        short = self.chance.uniform(0.05, 1)
-        long = SESSION_SECONDS + self.chance.uniform(0.2, 1.2)
-        is_long = self.chance.random() < 0.4
-        link = self.chance.choice(LINKS)
-        mode = self.chance.choice(["cut", "requests", "answers"])
-        reset = self.chance.random() < 0.5
+        """The next one; None when it cannot happen now. The first of a kind waits until it can."""
+        draw, self.waiting = self.waiting or self._draw(), None
+        fault = self._settle(draw)
+        if fault is None and draw.is_first:
+            self.waiting = draw
+        return fault
+
+    def _draw(self):
+        is_first = bool(self.firsts)
+        kind = self.firsts.pop() if is_first else self.chance.choices(list(KINDS), list(KINDS.values()))[0]
+        return Draw(
+            kind, is_first,
+            role=self.chance.choice(["leader", "leader", "controller", "any", "any"]),
+            topic=self.chance.choice(self.topics),
+            other=self.chance.random(),
+            pick=self.chance.random(),
+            seconds={"short": self.chance.uniform(0.05, 1), "long": SESSION_SECONDS + self.chance.uniform(0.2, 1.2)},
+            is_long=self.chance.random() < 0.4,
+            link=self.chance.choice(LINKS),
+            mode=self.chance.choice(["cut", "requests", "answers"]),
+            reset=self.chance.random() < 0.5)
+
+    def _settle(self, draw):
+        """What becomes of it in the cluster as it is; None when it cannot happen."""
+        kind = draw.kind
+        length = {"freeze": "long", "stall": "short"}.get(kind, "long" if draw.is_long else "short")
+        seconds = 0 if kind == "restart" else draw.seconds[length]
         busy = {fault.target for fault, _ in self.open}
         if kind in WHOLE:
             if busy:
                 return None
-            return Fault(kind, "all" if kind == "kill-all" else "etcd", long if is_long else short)
+            return Fault(kind, "all" if kind == "kill-all" else "etcd", seconds)
         free = [node.id for node in self.cluster.nodes if node.id not in busy]
         if busy & {"etcd", "all"} or len(free) < 2:
             return None
-        target = self._target(role, topic, free, pick)
+        target = self._target(draw, free)
         others = [node.id for node in self.cluster.nodes if node.id != target]
-        detail = {"cut": (link, mode, reset), "isolate": (reset,), "etcd-cut": (mode, reset),
-                  "separate": (others[int(other * len(others))], mode, reset)}.get(kind, ())
-        seconds = {"freeze": long, "stall": short}.get(kind, long if is_long else short)
-        return Fault(kind, target, 0 if kind == "restart" else seconds, detail)
+        other = others[int(draw.other * len(others))]
+        detail = {"cut": (draw.link, draw.mode, draw.reset), "isolate": (draw.reset,),
+                  "etcd-cut": (draw.mode, draw.reset), "separate": (other, draw.mode, draw.reset)}.get(kind, ())
+        return Fault(kind, target, seconds, detail)
 
-    def _target(self, role, topic, free, pick):
+    def _target(self, draw, free):
         wanted = None
-        if role != "any":
+        if draw.role != "any":
             try:
                 view = self.cluster.metadata()
-                wanted = view.controller if role == "controller" else view.topics[topic][0].leader
+                wanted = view.controller if draw.role == "controller" else view.topics[draw.topic][0].leader
             except AssertionError:
                 pass  # Nobody answers just now.
-        return wanted if wanted in free else free[int(pick * len(free))]
+        return wanted if wanted in free else free[int(draw.pick * len(free))]
 
     # Happening
 
@@ -99,7 +138,7 @@ class Faults:
         """A node dies with its disk and comes back with an empty one. Only while all is well: where it is the last
         one in sync, or becomes it before its death is noticed, what it has is lost, as it would be with Kafka."""
         self.cluster.wait_until_healthy(60)
-        fault = Fault("wipe", self.chance.choice(self.cluster.nodes).id, 0)
+        fault = Fault("wipe", self.chance_of_wipes.choice(self.cluster.nodes).id, 0)
         self.tell("begins", fault)
         self.counts["wipe"] += 1
         node = self.cluster.node(fault.target)

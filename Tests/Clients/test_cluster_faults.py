@@ -1,5 +1,5 @@
-"""Nodes and etcd that die, stop, come back and cannot reach each other, under a mixed load; judged by what all clients
-were told (check-history), and by what each replica has in the end.
+"""Nodes and etcd that die, stop, come back and cannot reach each other, under a mixed load, while replicas move and
+leaders are elected; judged by what all clients were told (check-history), and by what each replica has in the end.
 
 MARTLET_FAULTS is how many faults happen, MARTLET_FAULT_SEED repeats a schedule, MARTLET_KEEP keeps the folders."""
 
@@ -9,6 +9,7 @@ import os
 import random
 import struct
 import time
+from types import SimpleNamespace
 
 import confluent_kafka
 import pytest
@@ -16,7 +17,8 @@ from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 import history
-from faults import Faults
+from administrator import Administrator
+from faults import KINDS, Faults
 from harness import unique, wait_until
 from history_clients import PARTITIONS, Client, GroupMember, Producer, TransactionalProducer, final_read
 from transactional import QUIET, committed_offsets, patience
@@ -178,6 +180,7 @@ def test_a_history_over_faults_has_no_anomaly(make_cluster, tmp_path, monkeypatc
     writers = [client for client in clients if isinstance(client, Producer)]
     transactional = [client for client in clients if isinstance(client, TransactionalProducer)]
     faults = Faults(cluster, [topic, "__consumer_offsets", "__transaction_state"], chance.random())
+    administrator = Administrator(cluster, topic, PARTITIONS, chance.random())
     began = time.monotonic()
     pauses = []
     try:
@@ -193,17 +196,24 @@ def test_a_history_over_faults_has_no_anomaly(make_cluster, tmp_path, monkeypatc
                 if sum(faults.counts.values()) // ROUND > checked:
                     checked += 1
                     faults.end_all()
-                    since = time.monotonic()
-                    cluster.wait_until_healthy(60)
-                    wait_for_progress(clients)
-                    pauses.append(time.monotonic() - since)
-                    faults.wipe()
+                    # A move that begins meanwhile would look like a replica that is not well.
+                    with administrator.turn:
+                        since = time.monotonic()
+                        cluster.wait_until_healthy(60)
+                        wait_for_progress(clients)
+                        pauses.append(time.monotonic() - since)
+                        faults.wipe()
             faults.end_all()
+            administrated = administrator.done.copy()
+            # What has never come about yet, say a move that was called off in time, is left time for.
+            wait_until(lambda: min(administrator.done.values()) > 0, 60, "each of what an administrator does")
+            administrator.finish()
             cluster.wait_until_healthy(60)
             wait_for_progress(clients)
         finally:
             if faults.open:
                 faults.end_due(everything=True)
+            administrator.stopping.set()
             for client in clients:
                 client.stopping.set()
         for client in clients:
@@ -226,8 +236,14 @@ def test_a_history_over_faults_has_no_anomaly(make_cluster, tmp_path, monkeypatc
           f"{sum(client.sent for client in writers)} values, transactions {dict(outcomes)}, "
           f"{sum(reader.seen for reader in readers)} read, lives of writers {[client.lives for client in writers]}, "
           f"{sum(client.times_stuck for client in writers)} times stuck, "
-          f"{len(found)} events, {total} batches in each replica")
+          f"{len(found)} events, {total} batches in each replica; "
+          f"administrated {dict(administrated)}, refused {dict(administrator.refused)}")
     assert min(outcomes["committed"], outcomes["aborted"]) > 20
+    if FAULTS >= len(KINDS):
+        assert min(faults.counts[kind] for kind in KINDS) > 0, faults.counts
+        # While faults went on.
+        for kind in "replicas", "order", "elected":
+            assert sum(count for deed, count in administrated.items() if kind in deed) > 0, administrated
 
 
 @pytest.mark.timeout(600)
@@ -289,6 +305,41 @@ def judge(cluster, topic, path, folder):
     kinds = collections.Counter(anomaly["kind"] for anomaly in anomalies)
     assert anomalies == [], f"{kinds}: {json.dumps(anomalies[:5], indent=1)}"
     return found
+
+
+def test_a_seed_gives_the_same_faults(tmp_path):
+    """What can happen is up to the moment; what is drawn is not. Each kind happens, also where most cannot."""
+    class Noted(Faults):
+        """Those of a cluster that nobody harms."""
+
+        def _draw(self):
+            self.drawn.append(super()._draw())
+            return self.drawn[-1]
+
+        def _begin(self, fault):
+            pass
+
+        def _end(self, fault):
+            pass
+
+    def nobody():
+        raise AssertionError("no node answers")
+
+    def faults_from(seed, overlap):
+        cluster = SimpleNamespace(folder=tmp_path, nodes=[SimpleNamespace(id=n) for n in (1, 2, 3)], metadata=nobody)
+        faults = Noted(cluster, ["a", "b"], seed)
+        faults.drawn = []
+        while sum(faults.counts.values()) < 40:
+            if not faults.once() or not overlap:
+                faults.end_due(everything=True)
+        return faults
+
+    alone, overlapping = faults_from(7, False), faults_from(7, True)
+    assert len(overlapping.drawn) > len(alone.drawn), "some could not happen"
+    assert overlapping.drawn[:len(alone.drawn)] == alone.drawn
+    for faults in alone, overlapping:
+        assert min(faults.counts[kind] for kind in KINDS) > 0, faults.counts
+    assert faults_from(8, False).drawn != alone.drawn
 
 
 def test_the_verdict_notices_what_is_planted(tmp_path):
