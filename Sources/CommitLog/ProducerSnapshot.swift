@@ -54,6 +54,8 @@ enum ProducerSnapshot {
                 producer.lastTimestamp = timestamp
                 producer.coordinatorEpoch = buffer.loadBigEndian(at: start + 34)
                 producer.transactionFirstOffset = buffer.loadBigEndian(at: start + 38)
+                // The format has no place for where the last marker is. With nothing open it came after the last batch.
+                if !producer.hasOpenTransaction { producer.lastMarkerOffset = lastOffset }
                 return producer
             }
         }

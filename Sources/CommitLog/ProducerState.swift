@@ -43,7 +43,8 @@ package struct ProducerState: Sendable {
     package var lastTimestamp: Int64 = -1
     /// Where the newest batch without a sequence number ends: a coordinator's. -1 for none of this epoch.
     var unsequencedLastOffset: Int64 = -1
-    /// Where the producer's newest marker is; -1 when none was seen since the process began.
+    /// No batch up to here is of an open transaction: where the producer's newest marker is or, out of a snapshot, at
+    /// least. -1 when none was seen.
     var lastMarkerOffset: Int64 = -1
     private var batches: InlineArray<5, ProducerBatch> = .init(repeating: ProducerBatch())
     package private(set) var batchCount = 0

@@ -51,7 +51,7 @@ struct ProducerStateManager {
         if !isCoordinators, let duplicate = producer.duplicate(of: header) {
             // A repetition of what an ended transaction had is none that anybody waits for: these are other records, of a client
             // that uses its numbers again. To call them written would lose them.
-            return header.isTransactional && duplicate.firstOffset < producer.lastMarkerOffset
+            return header.isTransactional && duplicate.lastOffset <= producer.lastMarkerOffset
                 ? .refused(.outOfOrderSequenceNumber) : .duplicate(duplicate)
         }
         if header.producerEpoch < producer.producerEpoch { return .refused(.invalidProducerEpoch) }

@@ -50,6 +50,23 @@ import Testing
         #expect(log.lastStableOffset == 3)
     }
 
+    /// A client that gives up records when it aborts uses their numbers for others, whatever became of them.
+    @Test(arguments: [true, false]) func numbersUsedAgainAreNoRepetitionOverASnapshot(hasOpen: Bool) throws {
+        let disk = SimulatedFileSystem(seed: 1)
+        var log = try Fixture.open(disk)
+        let marker = EndTransactionMarker(outcome: .abort, coordinatorEpoch: 0).batch(
+            producerId: 7, producerEpoch: 0, timestamp: 1000)
+        #expect(log.append([batch(0)], .verified(at: 0)) == [appended(0)])
+        if !hasOpen { #expect(log.append([marker], .marker(transactionVersion: 0)) == [appended(1)]) }
+        try log.close(now: 1000)
+        log = try Fixture.open(disk)
+        let again = log.append([batch(0)], hasOpen ? .client : .verified(at: log.endOffset))
+        // The repetition of what an open transaction has is one that its producer waits for.
+        #expect(again == [hasOpen ? .duplicate(baseOffset: 0, logAppendTime: -1) : .refused(.outOfOrderSequenceNumber)])
+        // The next transaction is hindered by nothing.
+        if !hasOpen { #expect(log.append([batch(1)], .verified(at: log.endOffset)) == [appended(2)]) }
+    }
+
     @Test func aVerificationIsWorthNothingAfterTheNextMarker() {
         #expect(append(batch(0), .verified(at: 0)) == appended(0))
         #expect(end() == appended(1))
