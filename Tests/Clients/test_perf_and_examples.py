@@ -50,6 +50,27 @@ def test_perf_prints_a_table_without_noise_in_a_pipe(broker, make_topic):
     assert perf(broker, "produce", "missing", "--records", "0", code=64).stdout == ""
 
 
+def test_perf_draws_its_progress_on_a_terminal(broker, make_topic):
+    """And leaves the table to whatever the standard output is."""
+    topic = make_topic(broker)
+    terminal, other_end = os.openpty()
+    run = subprocess.Popen([BINARY, "perf", "produce", topic, "--records", "300", "--throughput", "300", "-b",
+                            broker.bootstrap], stdout=subprocess.PIPE, stderr=other_end, text=True)
+    os.close(other_end)
+    drawn = b""
+    try:
+        while some := os.read(terminal, 4096):
+            drawn += some
+    except OSError:
+        pass  # So a terminal says that nobody writes to it any more.
+    finally:
+        os.close(terminal)
+    assert run.communicate(timeout=30)[0].startswith("MEASURED") and run.returncode == 0
+    _, *steps, last, end = drawn.decode().split("\r")
+    assert len(steps) > 1 and all(step.startswith("[") and " %, " in step for step in steps), steps
+    assert "100 %, 300 records" in last and end == "\n"
+
+
 def example(name, *arguments, **options):
     program = EXAMPLES / name
     if not program.exists():

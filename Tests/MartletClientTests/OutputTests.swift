@@ -19,6 +19,15 @@ import Testing
         #expect(table.render(styled: true).hasPrefix("\u{1B}[1mTOPIC          N  LAST\u{1B}[0m\n"))
     }
 
+    @Test func progressTellsHowFarItIs() {
+        #expect(
+            ProgressLine.text(250, of: 1000, elapsed: .seconds(2))
+                == "[=======                       ] 25 %, 250 records, 125 a second")
+        #expect(
+            ProgressLine.text(1200, of: 1000, elapsed: .seconds(1)).hasPrefix("[==============================] 100 %"))
+        #expect(ProgressLine.text(7, of: nil, elapsed: .zero) == "7 records, 7000 a second")
+    }
+
     @Test func jsonKeepsTheOrderAndEscapes() {
         let value = JSONValue.object([
             .init("z", .number(Int16(-1))), .init("a", .string("\"\\\n\u{1}é")), .init("n", .null),

@@ -9,11 +9,14 @@ public enum ConfigurationOwner: Sendable, Hashable, CustomStringConvertible {
     /// The default of all brokers.
     case allBrokers
 
+    static let topicType: Int8 = 2
+    static let brokerType: Int8 = 4
+
     /// The number of Kafka's ConfigResource type.
     var type: Int8 {
         switch self {
-        case .topic: 2
-        case .broker, .allBrokers: 4
+        case .topic: Self.topicType
+        case .broker, .allBrokers: Self.brokerType
         }
     }
 
@@ -153,6 +156,31 @@ extension Admin {
         of owner: ConfigurationOwner, withDocumentation: Bool = false
     ) async throws(ClientError) -> [ConfigurationEntry] {
         try await configurations(of: [owner], withDocumentation: withDocumentation).only(owner)
+    }
+
+    /// Who has configurations: all topics and brokers (KIP-1142). Throws `unsupportedVersion` for brokers before Kafka 4.1.
+    public func configurationOwners() async throws(ClientError) -> [ConfigurationOwner] {
+        let cluster = cluster
+        let response = try await cluster.retrying { () async throws(ClientError) in
+            let connection = try await cluster.connection(.any)
+            var request = ListConfigResourcesRequest()
+            request.resourceTypes = [ConfigurationOwner.topicType, ConfigurationOwner.brokerType]
+            // Version 0 knows of client metrics only.
+            guard connection.version(of: ListConfigResourcesRequest.self) ?? 0 >= 1 else {
+                throw ClientError(.unsupportedVersion, "\(connection.address) does not list who has configurations")
+            }
+            let response = try await connection.send(request)
+            if let error = ClientError.from(response.errorCode, "configurations") { throw error }
+            return response
+        }
+        return response.configResources.compactMap { resource in
+            switch resource.resourceType {
+            case ConfigurationOwner.topicType: .topic(resource.resourceName)
+            case ConfigurationOwner.brokerType:
+                resource.resourceName.isEmpty ? .allBrokers : Int32(resource.resourceName).map { .broker($0) }
+            default: nil
+            }
+        }
     }
 
     /// Changes configurations of one owner, all or none. Throws `refused`.

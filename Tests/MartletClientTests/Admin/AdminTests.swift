@@ -178,6 +178,40 @@ import Testing
             #expect(try await admin.reassignments().isEmpty)
             let elected = try await admin.electLeaders(of: [TopicPartition("t", 0)])
             #expect(elected[TopicPartition("t", 0)]?.failure?.protocolCode == .electionNotNeeded)
+            let quorum = try await admin.describeQuorum()
+            #expect(quorum.leader == 1 && quorum.voters.map(\.id) == [1] && quorum.observers.isEmpty)
+            #expect(quorum.voters[0].logEndOffset == quorum.highWatermark)
+            #expect(Set(try await admin.configurationOwners()) == [.topic("t"), .broker(1)])
+            // It is there, and runs.
+            let refusal = await #expect(throws: ClientError.self) { try await admin.unregisterBroker(1) }
+            #expect(refusal?.protocolCode == .invalidRequest)
+        }
+    }
+
+    @Test func staticMembersAreTakenOut() async throws {
+        try await withAdmin { admin, broker in
+            try await admin.createTopic(NewTopic("t"))
+            var configuration = ConsumerConfiguration(bootstrapServers: broker.addresses, groupId: "g")
+            configuration.groupInstanceId = "one"
+            let consumer = try Consumer(configuration: configuration)
+            try consumer.subscribe(to: ["t"])
+            func memberCount() async throws -> Int? {
+                switch try await admin.describeGroups(["g"])["g"] {
+                case .success(let group): group.members.count
+                case .failure(let error) where error.protocolCode == .groupIdNotFound: 0
+                case let other: try other?.get().members.count
+                }
+            }
+            while try await memberCount() != 1 {
+                _ = try await consumer.nextBatches(timeout: .milliseconds(20))
+            }
+            // A static member stays in the group until its session runs out.
+            await consumer.close()
+            #expect(try await memberCount() == 1)
+            let removed = try await admin.removeMembers(["one", "two"], from: "g")
+            #expect(removed["one"]?.failure == nil)
+            #expect(removed["two"]?.failure?.protocolCode == .unknownMemberId)
+            #expect(try await memberCount() == 0)
         }
     }
 

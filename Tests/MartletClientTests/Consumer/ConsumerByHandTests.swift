@@ -7,7 +7,7 @@ import Testing
 @Suite struct ConsumerByHandTests {
     @Test(.timeLimit(.minutes(1)), arguments: [Compression.none, .lz4, .zstd, .snappy, .gzip])
     func everyRecordComesOnceAndInOrder(compression: Compression) async throws {
-        try await withTopics(["t": 3]) { broker in
+        try await withTestedTopics(["t": 3]) { broker in
             for partition in 0..<3 {
                 try await broker.produce(
                     numbers(0..<100), to: "t", partition: Int32(partition), batch: 7, compression: compression)
@@ -31,7 +31,7 @@ import Testing
     }
 
     @Test(.timeLimit(.minutes(1))) func aRecordHasAllThatWasProduced() async throws {
-        try await withTopics(["t": 1]) { broker in
+        try await withTestedTopics(["t": 1]) { broker in
             let producer = try broker.producer()
             let header = Header(key: "h", value: nil)
             try await producer.send(
@@ -62,7 +62,7 @@ import Testing
     }
 
     @Test(.timeLimit(.minutes(1))) func batchesHoldWhatAFetchBrought() async throws {
-        try await withTopics(["t": 1]) { broker in
+        try await withTestedTopics(["t": 1]) { broker in
             try await broker.produce(numbers(0..<50), to: "t", batch: 10)
             let consumer = try Consumer(configuration: broker.consumerConfiguration())
             try consumer.assign([TopicPartition("t", 0)], from: .offset(15))
@@ -86,7 +86,7 @@ import Testing
     }
 
     @Test(.timeLimit(.minutes(1))) func seekGoesAnywhere() async throws {
-        try await withTopics(["t": 1]) { broker in
+        try await withTestedTopics(["t": 1]) { broker in
             let partition = TopicPartition("t", 0)
             let producer = try broker.producer()
             for number in 0..<20 {
@@ -123,7 +123,7 @@ import Testing
     }
 
     @Test(.timeLimit(.minutes(1))) func aPausedPartitionRestsAndLosesNothing() async throws {
-        try await withTopics(["t": 2]) { broker in
+        try await withTestedTopics(["t": 2]) { broker in
             let (a, b) = (TopicPartition("t", 0), TopicPartition("t", 1))
             try await broker.produce(numbers(0..<30), to: "t", partition: 0)
             try await broker.produce(numbers(0..<30), to: "t", partition: 1)
@@ -153,7 +153,7 @@ import Testing
     }
 
     @Test(.timeLimit(.minutes(1))) func anAssignmentKeepsThePositionsOfWhatStays() async throws {
-        try await withTopics(["t": 2]) { broker in
+        try await withTestedTopics(["t": 2]) { broker in
             let (a, b) = (TopicPartition("t", 0), TopicPartition("t", 1))
             try await broker.produce(numbers(0..<20), to: "t", partition: 0)
             try await broker.produce(numbers(0..<20), to: "t", partition: 1)
@@ -172,7 +172,7 @@ import Testing
     }
 
     @Test(.timeLimit(.minutes(1))) func resetPolicies() async throws {
-        try await withTopics(["t": 1]) { broker in
+        try await withTestedTopics(["t": 1]) { broker in
             let partition = TopicPartition("t", 0)
             try await broker.produce(numbers(0..<10), to: "t")
             var configuration = broker.consumerConfiguration()
@@ -197,7 +197,7 @@ import Testing
     }
 
     @Test(.timeLimit(.minutes(1))) func aRecordLargerThanAFetchComes() async throws {
-        try await withTopics(["t": 1]) { broker in
+        try await withTestedTopics(["t": 1]) { broker in
             let large = String(repeating: "x", count: 600_000)
             try await broker.produce(["a", large, "b", large], to: "t", batch: 1)
             var configuration = broker.consumerConfiguration()
@@ -212,7 +212,7 @@ import Testing
     }
 
     @Test(.timeLimit(.minutes(1))) func onlyCommittedRecordsAreReadWhenThatIsWanted() async throws {
-        try await withTopics(["t": 1]) { broker in
+        try await withTestedTopics(["t": 1]) { broker in
             let partition = TopicPartition("t", 0)
             let producer = try broker.producer { $0.transactionalId = "id" }
             func write(_ values: [String], commits: Bool) async throws {

@@ -5,8 +5,8 @@ import Testing
 
 @testable import MartletClient
 
-extension TestBroker {
-    var address: BrokerAddress { BrokerAddress(host: "127.0.0.1", port: port) }
+extension TestedBroker {
+    var address: BrokerAddress { addresses[0] }
 
     /// A configuration with waits that suit a test.
     func consumerConfiguration(group: String? = nil) -> ConsumerConfiguration {
@@ -56,6 +56,14 @@ func withTopics(
     _ body: (TestBroker) async throws -> Void
 ) async throws {
     try await withBroker(configuration) { broker in
+        for (name, partitions) in topics { try await broker.createTopic(name, partitions: partitions) }
+        try await body(broker)
+    }
+}
+
+/// As `withTopics`, where what clients see is all that the test needs.
+func withTestedTopics(_ topics: [String: Int], _ body: (any TestedBroker) async throws -> Void) async throws {
+    try await withTestedBroker { broker in
         for (name, partitions) in topics { try await broker.createTopic(name, partitions: partitions) }
         try await body(broker)
     }
