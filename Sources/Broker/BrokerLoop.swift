@@ -32,6 +32,9 @@ package final class BrokerLoop: @unchecked Sendable {
     /// Used by the produce handler while it reads one request.
     var staged: [ProduceHandler.Staged] = []
     private var wokenFetches: [(connection: UInt64, slot: UInt64)] = []
+    private var gathering = ReplicaGathering()
+    /// Requests with acks=all that wait for followers, or for a sync.
+    var pendingProduces = 0
 
     private var isInTick = false
     private var isEndScheduled = false
@@ -122,15 +125,16 @@ package final class BrokerLoop: @unchecked Sendable {
         let leaving = departed
         departed.removeAll()
         defer { withExtendedLifetime(leaving) {} }
+        if activeQueues > 0 { gathering.appended() }
         flushAppends()
+        for (id, slot) in gathering.take() { withFetch(id, slot) { $0.retry(connection: $1, slot: slot) } }
         while !wokenFetches.isEmpty {
             let woken = wokenFetches
             wokenFetches.removeAll(keepingCapacity: true)
             for (id, slot) in woken {
-                guard let connection = connections[id], case .fetch(let fetch) = connection.state(of: slot) else {
-                    continue
+                withFetch(id, slot) { fetch, connection in
+                    if !gather(fetch, connection: id, slot: slot) { fetch.retry(connection: connection, slot: slot) }
                 }
-                fetch.retry(connection: connection, slot: slot, isLastTry: false)
             }
         }
         let sending = touched
@@ -193,6 +197,29 @@ package final class BrokerLoop: @unchecked Sendable {
 
     // MARK: Waiting requests
 
+    private func withFetch(_ connection: UInt64, _ slot: UInt64, _ body: (PendingFetch, Connection) -> Void) {
+        guard let connection = connections[connection], case .fetch(let fetch) = connection.state(of: slot) else {
+            return
+        }
+        body(fetch, connection)
+    }
+
+    /// Whether a follower's fetch that has something to bring is held back; it is tried again in a moment then.
+    private func gather(_ fetch: PendingFetch, connection: UInt64, slot: UInt64) -> Bool {
+        guard fetch.isReplicas else { return false }
+        if fetch.isGathering { return true }
+        guard pendingProduces >= ReplicaGathering.leastProduces else { return false }
+        fetch.isGathering = true
+        if gathering.add(connection: connection, slot: slot, now: tickStart) { scheduleGathering() }
+        return true
+    }
+
+    private func scheduleGathering() {
+        port.schedule(afterNanoseconds: ReplicaGathering.quietNanoseconds) { [self] in
+            if gathering.isOver(now: broker.clock.monotonicNanoseconds) { beginTick() } else { scheduleGathering() }
+        }
+    }
+
     func setDeadline(_ time: Int64, connection: UInt64, slot: UInt64) {
         if deadlines.wantsSweep {
             deadlines.sweep { connections[$0.connection]?.state(of: $0.slot) == nil }
@@ -204,8 +231,7 @@ package final class BrokerLoop: @unchecked Sendable {
     private func scheduleCheck() {
         guard let next = deadlines.next, nextCheck == nil || next < nextCheck! else { return }
         nextCheck = next
-        let delay = max(1, (next - broker.clock.monotonicNanoseconds + 999_999) / 1_000_000)
-        port.schedule(afterMilliseconds: delay) { [self] in
+        port.schedule(afterNanoseconds: max(1_000_000, next - broker.clock.monotonicNanoseconds)) { [self] in
             nextCheck = nil
             checkDeadlines()
         }

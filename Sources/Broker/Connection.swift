@@ -145,6 +145,7 @@ package final class Connection {
     func complete(_ slot: UInt64, with buffer: ReplyBuffer? = nil) {
         guard let index = index(of: slot) else { return }
         if let buffer { slots[index].buffer = buffer }
+        if case .produce = slots[index].state { loop.pendingProduces -= 1 }
         slots[index].state = .ready
         loop.touch(self)
     }
@@ -158,6 +159,7 @@ package final class Connection {
     @discardableResult
     private func appendSlot(_ slot: ReplySlot) -> UInt64 {
         slots.append(slot)
+        if case .produce = slot.state { loop.pendingProduces += 1 }
         return firstSlot + UInt64(slots.count - 1)
     }
 
@@ -195,8 +197,10 @@ package final class Connection {
     package func didClose() {
         isClosed = true
         for index in sentSlots..<slots.count {
-            if case .fetch(let fetch) = slots[index].state {
-                fetch.stopWaiting(connection: self, slot: firstSlot + UInt64(index))
+            switch slots[index].state {
+            case .fetch(let fetch): fetch.stopWaiting(connection: self, slot: firstSlot + UInt64(index))
+            case .produce: loop.pendingProduces -= 1
+            case .elsewhere, .ready: break
             }
         }
         slots.removeAll()

@@ -8,7 +8,7 @@ package protocol EventLoopPort: AnyObject, Sendable {
     func execute(_ task: @escaping @Sendable () -> Void)
 
     /// Runs the task on the loop after the delay.
-    func schedule(afterMilliseconds delay: Int64, _ task: @escaping @Sendable () -> Void)
+    func schedule(afterNanoseconds delay: Int64, _ task: @escaping @Sendable () -> Void)
 }
 
 /// Time as the broker sees it; the simulated one stands still until it is moved.

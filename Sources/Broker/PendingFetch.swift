@@ -17,6 +17,9 @@ final class PendingFetch {
     private var waitingAt: [ReadablePartition] = []
     /// What a follower has it says once, with its request.
     private var isFirstRead = true
+    /// Its loop holds it back for more.
+    var isGathering = false
+    var isReplicas: Bool { replica != nil }
 
     init(
         request: FetchRequest, version: Int16, correlationId: Int32, partitions: [FetchPartition],
@@ -49,7 +52,8 @@ final class PendingFetch {
     }
 
     /// After a partition moved on, or on the last try when the time is up.
-    func retry(connection: Connection, slot: UInt64, isLastTry: Bool) {
+    func retry(connection: Connection, slot: UInt64, isLastTry: Bool = false) {
+        isGathering = false
         stopWaiting(connection: connection, slot: slot)
         let loop = connection.loop
         let results = read(loop)

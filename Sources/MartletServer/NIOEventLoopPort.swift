@@ -15,7 +15,7 @@ final class NIOEventLoopPort: EventLoopPort {
         eventLoop.execute(task)
     }
 
-    func schedule(afterMilliseconds delay: Int64, _ task: @escaping @Sendable () -> Void) {
-        eventLoop.scheduleTask(in: .milliseconds(delay), task)
+    func schedule(afterNanoseconds delay: Int64, _ task: @escaping @Sendable () -> Void) {
+        eventLoop.scheduleTask(in: .nanoseconds(delay), task)
     }
 }

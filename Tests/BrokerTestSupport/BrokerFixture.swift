@@ -120,7 +120,7 @@ package final class ManualPort: EventLoopPort {
         tasks.withLock { $0.append(task) }
     }
 
-    package func schedule(afterMilliseconds delay: Int64, _ task: @escaping @Sendable () -> Void) {
+    package func schedule(afterNanoseconds delay: Int64, _ task: @escaping @Sendable () -> Void) {
         timers.withLock { $0.append(task) }
     }
 

@@ -60,8 +60,8 @@ final class SimulatedPort: EventLoopPort, @unchecked Sendable {
         timeline.after(life.world.habits.taskDelay(), "loop", life: life, port: self, task)
     }
 
-    func schedule(afterMilliseconds delay: Int64, _ task: @escaping @Sendable () -> Void) {
-        timeline.after(.milliseconds(Double(max(0, delay))), "loop-timer", life: life, port: self, task)
+    func schedule(afterNanoseconds delay: Int64, _ task: @escaping @Sendable () -> Void) {
+        timeline.after(max(0, delay), "loop-timer", life: life, port: self, task)
     }
 
     /// Runs what the network brings, on the loop.
