@@ -51,6 +51,13 @@ class Client {
         }
     }
 
+    /// Ends all connections at once: what has not arrived does not arrive any more.
+    func hangUp() {
+        let ended = channels.sorted { $0.key < $1.key }.map(\.value)
+        channels.removeAll()
+        for channel in ended { channel.hangUp() }
+    }
+
     // MARK: Who leads
 
     func leader(of partition: TopicPartition) -> Int32? { leaders[partition] }

@@ -24,6 +24,7 @@ final class Nemesis {
             var weight = world.timeline.pick([0, 1, 1, 4])
             if trouble == .powerFailure, !hasPowerFailures { weight = 0 }
             if trouble == .killAll || trouble == .diskFailure { weight = min(weight, 1) }
+            if trouble == .cleanStop, world.timeline.chance(0.15) { weight = 20 }
             weights.append((trouble, weight))
         }
     }

@@ -111,6 +111,12 @@ final class SimulatedChannel: PeerChannel, @unchecked Sendable {
         }
     }
 
+    /// Ends at once and for good, without waiting for a thread.
+    func hangUp() {
+        isClosed = true
+        drop("the client hung up")
+    }
+
     private func connect() {
         guard !isConnecting else { return }
         isConnecting = true

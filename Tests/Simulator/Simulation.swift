@@ -23,10 +23,11 @@ package struct Simulation {
     private init(_ options: SimulationOptions) {
         world = World(options)
         nemesis = Nemesis(world)
-        topics = [("synced", [("min.insync.replicas", "2")])]
-        if !nemesis.hasPowerFailures {
-            topics.append(("cached", [("min.insync.replicas", "2"), ("durability", "page-cache")]))
-        }
+        var settings = [("min.insync.replicas", "2")]
+        // Small segments make snapshots of producers often.
+        if let size = world.timeline.pick([nil, 2000, 20_000]) { settings.append(("segment.bytes", "\(size)")) }
+        topics = [("synced", settings)]
+        if !nemesis.hasPowerFailures { topics.append(("cached", settings + [("durability", "page-cache")])) }
     }
 
     private var timeline: Timeline { world.timeline }

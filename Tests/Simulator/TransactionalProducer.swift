@@ -22,12 +22,19 @@ final class TransactionalProducer: Client {
     private var nextOffset: Int64 = 0
     private var coordinator: Int32?
     private(set) var isIdle = true
+    /// How often it does not wait for the answer to a send.
+    private let impatience: Double
+    /// In this transaction it did not wait for an answer.
+    private var hasGivenUp = false
+    /// Where a number is to be used again, first of all.
+    private var takenBack: TopicPartition?
 
     init(_ world: World, _ number: Int, _ partitions: [TopicPartition]) {
         self.partitions = partitions
         id = "transactional-\(number)"
         group = "transactional-group-\(number)"
         source = partitions[0]
+        impatience = world.timeline.pick([0, 0.1, 0.4])
         super.init(world, id, number)
     }
 
@@ -56,6 +63,7 @@ final class TransactionalProducer: Client {
             world.invariants.producerIdGiven(producerId, producerEpoch)
             lives += 1
             sequences.removeAll()
+            takenBack = nil
             openTransaction()
         }
     }
@@ -73,24 +81,33 @@ final class TransactionalProducer: Client {
             isIdle = true
             return
         }
+        isIdle = false
         transaction = world.nextTransaction()
         added.removeAll()
         hasAddedGroup = false
+        hasGivenUp = false
         steps(Int.random(in: 1...4, using: &timeline.random))
     }
 
     private func steps(_ count: Int) {
         timeline.after(timeline.between(1, 200), "transaction-step") { [self] in
-            guard count > 0 else { return end() }
+            guard count > 0 else { return end(commits: timeline.chance(0.7)) }
             let next = { [self] (isGood: Bool) in
-                if isGood { steps(count - 1) } else { abandon() }
+                if isGood {
+                    steps(count - 1)
+                } else if hasGivenUp {
+                    end(commits: false)
+                } else {
+                    abandon()
+                }
             }
             if timeline.chance(0.2) { commitOffset(next) } else { produce(next) }
         }
     }
 
     private func produce(_ completion: @escaping (Bool) -> Void) {
-        let partition = timeline.pick(partitions)
+        let partition = takenBack ?? timeline.pick(partitions)
+        takenBack = nil
         add(partition) { [self] isGood in
             guard isGood else { return completion(false) }
             send(to: partition, completion)
@@ -136,15 +153,30 @@ final class TransactionalProducer: Client {
         let invoked = time
         let transaction = transaction
         var isDoubtful = false
+        var isOver = false
         func finish(_ outcome: Send.Outcome) {
+            isOver = true
             world.history.record(
                 process, time: Interval(invoked: invoked, completed: time),
                 .send(Send(.number(value), to: partition, transaction: transaction, outcome)))
         }
+        if !isTwo, timeline.chance(impatience) {
+            // Before an answer can come, or when it is late.
+            let patience = timeline.chance(0.7) ? timeline.between(0, 5) : timeline.between(0, 1500)
+            timeline.after(patience, "give-up") { [self] in
+                guard !isOver else { return }
+                finish(.unknown)
+                takeBack(sequence, of: partition)
+                completion(false)
+            }
+        }
         retry(until: timeline.now + Self.patience) { [self] done in
+            guard !isOver else { return done(true) }
             findLeader(of: partition) { [self] leader in
+                guard !isOver else { return done(true) }
                 guard let leader else { return done(false) }
                 ask(leader, request, isTwo ? 12 : 9) { [self] response in
+                    guard !isOver else { return done(true) }
                     let answer = response?.responses.first?.partitionResponses.first
                     let code = answer.map { ErrorCode(rawValue: $0.errorCode) }
                     if code != ErrorCode.none { forgetLeader(of: partition) }
@@ -168,10 +200,21 @@ final class TransactionalProducer: Client {
                 }
             }
         } _: { isDone in
-            guard !isDone else { return }
+            guard !isDone, !isOver else { return }
             finish(.unknown)
             completion(false)
         }
+    }
+
+    /// As some clients do that have got no answer and abort: the number is used again in the next transaction, for another
+    /// record, though the log may have this one.
+    private func takeBack(_ sequence: Int32, of partition: TopicPartition) {
+        world.count("numbers taken back")
+        hasGivenUp = true
+        takenBack = partition
+        sequences[partition] = sequence
+        // What is still on its way must not arrive in the next transaction: version 1 could not tell them apart.
+        hangUp()
     }
 
     private func commitOffset(_ completion: @escaping (Bool) -> Void) {
@@ -245,8 +288,7 @@ final class TransactionalProducer: Client {
         die()
     }
 
-    private func end() {
-        let commits = timeline.chance(0.7)
+    private func end(commits: Bool) {
         var request = EndTxnRequest()
         request.transactionalId = id
         request.producerId = producerId
@@ -265,7 +307,7 @@ final class TransactionalProducer: Client {
                     producerEpoch = response.producerEpoch
                     sequences.removeAll()
                 }
-                openTransaction()
+                goOn()
             case .producerFenced, .invalidProducerEpoch:
                 // It may be a coordinator that does not know yet that it has been replaced, and what it says is old.
                 record(commits && isDoubtful ? .unknown : .aborted, since: invoked)
@@ -280,6 +322,13 @@ final class TransactionalProducer: Client {
                 die()
             }
         }
+    }
+
+    /// Who has given up once may have nothing to send for a while, in which nodes stop and start.
+    private func goOn() {
+        guard hasGivenUp, timeline.chance(0.7) else { return openTransaction() }
+        isIdle = true
+        timeline.after(timeline.between(1000, 40_000), "transact-again") { [self] in openTransaction() }
     }
 
     private func record(_ outcome: TransactionEnd.Outcome, since invoked: Int? = nil) {
