@@ -218,7 +218,8 @@ let package = Package(
             name: "Simulator",
             dependencies: [
                 "Broker", "ClusterMetadata", "CommitLog", "Configuration", "HistoryChecker", "KafkaProtocol",
-                "RecordFormat", "Replication", "TestSupport", .product(name: "Logging", package: "swift-log"),
+                "MartletClient", "RecordFormat", "Replication", "TestSupport",
+                .product(name: "Logging", package: "swift-log"),
             ],
             path: "Tests/Simulator", swiftSettings: swiftSettings),
         .executableTarget(

@@ -2,12 +2,25 @@ import Broker
 import HistoryChecker
 import KafkaProtocol
 
+/// The client's own type has the same name.
+typealias TopicPartition = HistoryChecker.TopicPartition
+
 /// What all clients do: find who leads what, and ask.
 class Client {
+    /// Replies come in the order of the requests, so that what waits for others has a connection of its own.
+    enum Purpose {
+        case ordinary, rebalance
+    }
+
+    private struct Wire: Hashable {
+        var node: Int32
+        var purpose: Purpose
+    }
+
     let world: World
     let name: String
     private let place: Place
-    private var channels: [Int32: SimulatedChannel] = [:]
+    private var channels: [Wire: SimulatedChannel] = [:]
     private var leaders: [TopicPartition: Int32] = [:]
     /// No new work is begun.
     var isStopping = false
@@ -26,7 +39,7 @@ class Client {
 
     func ask<Request: ProtocolRequest>(
         _ node: Int32, _ request: Request, _ version: Int16, timeout: Int64 = 4000,
-        _ completion: @escaping (Request.Response?) -> Void
+        on purpose: Purpose = .ordinary, _ completion: @escaping (Request.Response?) -> Void
     ) {
         var writer = ByteWriter()
         writer.write(Request.apiKey.rawValue)
@@ -35,8 +48,9 @@ class Client {
         writer.nullableString(name, flexible: false)
         if version >= Request.firstFlexibleVersion { writer.noTaggedFields() }
         request.encode(to: &writer, version: version)
-        let channel = channels[node] ?? SimulatedChannel(world, from: place, life: nil, to: node)
-        channels[node] = channel
+        let wire = Wire(node: node, purpose: purpose)
+        let channel = channels[wire] ?? SimulatedChannel(world, from: place, life: nil, to: node)
+        channels[wire] = channel
         nonisolated(unsafe) let completion = completion
         let world = world
         channel.send(writer.bytes, timeoutMilliseconds: timeout) { outcome in
@@ -51,11 +65,11 @@ class Client {
         }
     }
 
-    /// Ends all connections at once: what has not arrived does not arrive any more.
-    func hangUp() {
-        let ended = channels.sorted { $0.key < $1.key }.map(\.value)
-        channels.removeAll()
-        for channel in ended { channel.hangUp() }
+    /// Ends connections at once: what has not arrived does not arrive any more.
+    func hangUp(_ purposes: Purpose...) {
+        let ended = channels.filter { purposes.contains($0.key.purpose) }.sorted { $0.key.node < $1.key.node }
+        for (wire, _) in ended { channels[wire] = nil }
+        for (_, channel) in ended { channel.hangUp() }
     }
 
     // MARK: Who leads

@@ -103,7 +103,8 @@ final class GroupClient: Client {
                     answer.errorCode == 0
                 else { return completion(false) }
                 // Who coordinated before and does not know it yet may tell what was true then, as with Kafka.
-                guard isCoordinator(node, of: group) else { return completion(false) }
+                world.invariants.committedOffset(answer.committedOffset, of: group, partition)
+                guard world.invariants.isCoordinator(node, of: group) else { return completion(false) }
                 world.count("offset-fetches")
                 world.history.record(
                     isFinal ? "final-offsets" : name, time: Interval(invoked: invoked, completed: time),
@@ -114,11 +115,6 @@ final class GroupClient: Client {
                 completion(true)
             }
         }
-    }
-
-    private func isCoordinator(_ node: Int32, of group: String) -> Bool {
-        let hash = group.utf16.reduce(Int32(0)) { $0 &* 31 &+ Int32($1) } & 0x7FFF_FFFF
-        return world.invariants.isLeader(node, of: TopicPartition("__consumer_offsets", hash % Life.offsetPartitions))
     }
 
     /// What groups have committed in the end.

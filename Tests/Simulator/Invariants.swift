@@ -73,6 +73,13 @@ final class Invariants {
         world.fail("\(name) was shown \(partition) up to \(offset), which is now out of range")
     }
 
+    func committedOffset(_ offset: Int64, of group: String, _ partition: TopicPartition) {
+        guard offset > committedEnd(of: partition) else { return }
+        world.fail(
+            "\(group) stands at \(offset) in \(partition), of which \(committedEnd(of: partition)) records are committed"
+        )
+    }
+
     func producerIdGiven(_ id: Int64, _ epoch: Int16) {
         if !producers.insert("\(id)/\(epoch)").inserted {
             world.fail("producer id \(id) epoch \(epoch) was given twice")
@@ -225,6 +232,11 @@ final class Invariants {
         }
         return role(partition.topic, Int(partition.partition), node)?.leader(of: partition.partition)?.leaderEpoch
             == entry.leaderEpoch
+    }
+
+    func isCoordinator(_ node: Int32, of group: String) -> Bool {
+        let hash = group.utf16.reduce(Int32(0)) { $0 &* 31 &+ Int32($1) } & 0x7FFF_FFFF
+        return isLeader(node, of: TopicPartition("__consumer_offsets", hash % Life.offsetPartitions))
     }
 
     /// Whether the metadata has a later epoch: such a leader commits nothing more, and has yet to learn of it.

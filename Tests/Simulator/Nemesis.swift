@@ -144,6 +144,7 @@ final class Nemesis {
         world.etcd.setDown(false)
         for node in world.nodes {
             node.isCutFromEtcd = false
+            node.clock.settle()
             node.repairDisk()
             if node.isUp, !node.isHealthy { node.kill(powerFailure: false) }
             node.start()

@@ -137,6 +137,8 @@ final class Life: @unchecked Sendable {
         "transaction.state.log.num.partitions=2", "leader.imbalance.check.interval.seconds=30",
         "auto.create.topics.enable=false", "log.flush.offset.checkpoint.interval.ms=3000",
         "controlled.shutdown.timeout.ms=5000", "log.cleaner.enable=false",
+        "group.min.session.timeout.ms=1000", "group.initial.rebalance.delay.ms=300",
+        "group.consumer.session.timeout.ms=5000", "group.consumer.heartbeat.interval.ms=1000",
         "transaction.abort.timed.out.transaction.cleanup.interval.ms=1000",
     ]
 

@@ -129,13 +129,20 @@ final class SimulatedClock: BrokerClock, @unchecked Sendable {
     private let timeline: Timeline
     private let start: Int64
     /// Milliseconds by which the wall clock is wrong.
-    var error: Int64
+    var error: Int64 {
+        didSet { greatestError = max(greatestError, error) }
+    }
+    private var greatestError: Int64
 
     init(_ timeline: Timeline) {
         self.timeline = timeline
         start = Int64.random(in: 1...1_000_000, using: &timeline.random) * 1_000_000
         error = Int64.random(in: -50...50, using: &timeline.random)
+        greatestError = error
     }
+
+    /// Goes as far ahead as it ever was, so that no time-out waits for a time that is long to come.
+    func settle() { error = greatestError }
 
     var wallMilliseconds: Int64 { Self.epoch + timeline.now / 1_000_000 + error }
     var monotonicNanoseconds: Int64 { start + timeline.now }

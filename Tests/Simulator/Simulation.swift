@@ -13,6 +13,7 @@ package struct Simulation {
     private var transactional: [TransactionalProducer] = []
     private var readers: [Reader] = []
     private var groups: [GroupClient] = []
+    private var memberGroups: [MemberGroup] = []
     private var topics: [(name: String, settings: [(String, String)])] = []
 
     package static func run(_ options: SimulationOptions) -> SimulationResult {
@@ -94,10 +95,16 @@ package struct Simulation {
         ]
         groups = [GroupClient(world, next(), partitions)]
         for producer in transactional { groups[0].watched.append((producer.group, producer.source)) }
+        memberGroups = [false, true].map { isNew in
+            number += 10
+            return MemberGroup(world, number, partitions, isConsumerProtocol: isNew)
+        }
+        for group in memberGroups { groups[0].watched += partitions.map { (group.name, $0) } }
         for producer in producers { producer.start() }
         for producer in transactional { producer.start() }
         for reader in readers { reader.start() }
         for group in groups { group.start() }
+        for group in memberGroups { group.start() }
     }
 
     // MARK: The end
@@ -108,6 +115,7 @@ package struct Simulation {
         for client in producers { client.isStopping = true }
         for client in transactional { client.isStopping = true }
         for client in groups { client.isStopping = true }
+        for group in memberGroups { group.calm() }
         let deadline = timeline.now + Self.healing
         var trouble: String?
         while timeline.now < deadline, !world.hasFailed {
@@ -115,8 +123,10 @@ package struct Simulation {
             trouble =
                 producers.allSatisfy(\.isIdle) && transactional.allSatisfy(\.isIdle) && groups.allSatisfy(\.isIdle)
                 ? world.invariants.unsettled() : "clients still wait"
+            for group in memberGroups where trouble == nil { trouble = group.unsettled() }
             if trouble == nil { break }
         }
+        for group in memberGroups { group.stop() }
         for reader in readers { reader.isStopping = true }
         if let trouble { world.fail("\(Self.healing / 1_000_000_000) seconds after all was mended: \(trouble)") }
     }

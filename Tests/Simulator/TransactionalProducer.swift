@@ -214,7 +214,7 @@ final class TransactionalProducer: Client {
         takenBack = partition
         sequences[partition] = sequence
         // What is still on its way must not arrive in the next transaction: version 1 could not tell them apart.
-        hangUp()
+        hangUp(.ordinary)
     }
 
     private func commitOffset(_ completion: @escaping (Bool) -> Void) {

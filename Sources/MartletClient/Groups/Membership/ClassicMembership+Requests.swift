@@ -2,7 +2,7 @@ import KafkaProtocol
 
 /// What the member asks, and when.
 extension ClassicMembership {
-    var deadline: Instant? {
+    package var deadline: Instant? {
         var times: [Instant] = []
         if let heartbeatDue, heartbeat == nil, canBeat { times.append(heartbeatDue) }
         if let lookDue, look == nil, phase == .settled { times.append(lookDue) }

@@ -2,7 +2,7 @@ import KafkaProtocol
 
 /// A member of a classic group (KIP-62): joins, divides the partitions if it is the leader, learns its own, stays alive,
 /// leaves. Events are taken in `ClassicMembership+Replies`; `proceed` decides what follows.
-struct ClassicMembership: MembershipMachine {
+package struct ClassicMembership: MembershipMachine {
     enum Phase: Equatable {
         /// Not begun, or out until the application polls again.
         case away
@@ -68,7 +68,7 @@ struct ClassicMembership: MembershipMachine {
     var actions: [MembershipAction] = []
     private var lastNumber = 0
 
-    init(_ configuration: GroupMembershipConfiguration, backoff: Backoff, seed: UInt64) {
+    package init(_ configuration: GroupMembershipConfiguration, backoff: Backoff, seed: UInt64) {
         precondition(!configuration.strategies.isEmpty, "a group needs a strategy")
         self.configuration = configuration
         isCooperative = configuration.strategies.allSatisfy(\.isCooperative)
@@ -76,8 +76,8 @@ struct ClassicMembership: MembershipMachine {
         heartbeatPauses = AttemptPauses(backoff: backoff, seed: seed &+ 1)
     }
 
-    var identity: MemberIdentity { MemberIdentity(memberId: memberId, epoch: generation) }
-    var isBetweenGenerations: Bool {
+    package var identity: MemberIdentity { MemberIdentity(memberId: memberId, epoch: generation) }
+    package var isBetweenGenerations: Bool {
         switch phase {
         case .joining, .dividing, .syncing: true
         default: false
@@ -90,7 +90,7 @@ struct ClassicMembership: MembershipMachine {
         return lastNumber
     }
 
-    mutating func handle(_ event: MembershipEvent, at now: Instant) -> [MembershipAction] {
+    package mutating func handle(_ event: MembershipEvent, at now: Instant) -> [MembershipAction] {
         take(event, now)
         proceed(now)
         defer { actions = [] }

@@ -2,7 +2,7 @@ import KafkaProtocol
 
 /// What the member asks, and when.
 extension ConsumerMembership {
-    var deadline: Instant? {
+    package var deadline: Instant? {
         var times: [Instant] = []
         if heartbeat == nil, canBeat, let heartbeatDue { times.append(heartbeatDue) }
         if look == nil, let lookDue, isAlive { times.append(lookDue) }

@@ -2,7 +2,7 @@ import KafkaProtocol
 
 /// A member of a group of the new protocol (KIP-848): tells the coordinator with heartbeats what it wants and has, and moves
 /// to what it is told to have. Events are taken in `ConsumerMembership+Events`; `proceed` decides what follows.
-struct ConsumerMembership: MembershipMachine {
+package struct ConsumerMembership: MembershipMachine {
     enum Phase: Equatable {
         /// Not begun, or out until the application polls again.
         case away
@@ -75,17 +75,17 @@ struct ConsumerMembership: MembershipMachine {
     var actions: [MembershipAction] = []
     private var lastNumber = 0
 
-    init(_ configuration: GroupMembershipConfiguration, memberId: String, backoff: Backoff, seed: UInt64) {
+    package init(_ configuration: GroupMembershipConfiguration, memberId: String, backoff: Backoff, seed: UInt64) {
         self.configuration = configuration
         self.memberId = memberId
         pauses = AttemptPauses(backoff: backoff, seed: seed)
     }
 
-    var identity: MemberIdentity {
+    package var identity: MemberIdentity {
         epoch > 0 ? MemberIdentity(memberId: memberId, epoch: epoch) : MemberIdentity()
     }
     /// The coordinator takes the epoch of before as well until the member knows the next.
-    var isBetweenGenerations: Bool { false }
+    package var isBetweenGenerations: Bool { false }
     var subject: String { "group '\(configuration.groupId)'" }
 
     mutating func nextNumber() -> Int {
@@ -93,7 +93,7 @@ struct ConsumerMembership: MembershipMachine {
         return lastNumber
     }
 
-    mutating func handle(_ event: MembershipEvent, at now: Instant) -> [MembershipAction] {
+    package mutating func handle(_ event: MembershipEvent, at now: Instant) -> [MembershipAction] {
         take(event, now)
         proceed(now)
         keepAlive(now)

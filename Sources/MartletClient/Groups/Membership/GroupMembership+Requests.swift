@@ -62,14 +62,14 @@ extension GroupMembership {
 
 extension GroupRequest {
     /// The broker answers when other members have joined, or the leader has divided the partitions.
-    var waitsForMembers: Bool {
+    package var waitsForMembers: Bool {
         switch self {
         case .join, .sync: true
         case .heartbeat, .leave, .consumerHeartbeat: false
         }
     }
 
-    var isGoodbye: Bool {
+    package var isGoodbye: Bool {
         switch self {
         case .leave: true
         case .consumerHeartbeat(let request, _): request.memberEpoch < 0

@@ -4,7 +4,7 @@ import KafkaProtocol
 ///
 /// At most one call of the delegate is under way, and none is made before `delegateReturned`. Replies carry the number of
 /// their request; those that nobody waits for any more are passed over.
-protocol MembershipMachine: Sendable {
+package protocol MembershipMachine: Sendable {
     typealias Instant = ContinuousClock.Instant
 
     mutating func handle(_ event: MembershipEvent, at now: Instant) -> [MembershipAction]
@@ -16,14 +16,14 @@ protocol MembershipMachine: Sendable {
     var isBetweenGenerations: Bool { get }
 }
 
-struct MemberIdentity: Sendable, Equatable {
+package struct MemberIdentity: Sendable, Equatable {
     /// Empty as long as the coordinator has not given one.
-    var memberId = ""
+    package var memberId = ""
     /// The generation or the member's epoch; -1 for none.
-    var epoch: Int32 = -1
+    package var epoch: Int32 = -1
 }
 
-enum MembershipEvent: Sendable {
+package enum MembershipEvent: Sendable {
     case subscribed(TopicSubscription)
     case timeReached
     case replied(Int, Result<GroupReply, ClientError>)
@@ -39,7 +39,7 @@ enum MembershipEvent: Sendable {
     case leave
 }
 
-enum MembershipAction: Sendable {
+package enum MembershipAction: Sendable {
     case send(Int, GroupRequest)
     case askForTopics(Int, TopicsQuestion)
     case revoke([TopicPartition], lost: Bool)
@@ -50,7 +50,7 @@ enum MembershipAction: Sendable {
     case left
 }
 
-enum GroupRequest: Sendable, Equatable {
+package enum GroupRequest: Sendable, Equatable {
     case join(JoinGroupRequest)
     case sync(SyncGroupRequest)
     case heartbeat(HeartbeatRequest)
@@ -59,14 +59,14 @@ enum GroupRequest: Sendable, Equatable {
     case consumerHeartbeat(ConsumerGroupHeartbeatRequest, hasOwnId: Bool)
 }
 
-enum GroupReply: Sendable, Equatable {
+package enum GroupReply: Sendable, Equatable {
     case join(JoinGroupResponse)
     case sync(SyncGroupResponse)
     case heartbeat(HeartbeatResponse)
     case leave(LeaveGroupResponse)
     case consumerHeartbeat(ConsumerGroupHeartbeatResponse)
 
-    var code: ErrorCode {
+    package var code: ErrorCode {
         switch self {
         case .join(let reply): ErrorCode(rawValue: reply.errorCode)
         case .sync(let reply): ErrorCode(rawValue: reply.errorCode)
@@ -78,24 +78,34 @@ enum GroupReply: Sendable, Equatable {
 }
 
 /// Which topics there are.
-struct TopicsQuestion: Sendable, Equatable {
-    var names: Set<String> = []
-    var pattern: String?
-    var ids: Set<Uuid> = []
+package struct TopicsQuestion: Sendable, Equatable {
+    package var names: Set<String> = []
+    package var pattern: String?
+    package var ids: Set<Uuid> = []
     /// Whether the broker may match the pattern itself (KIP-848), so that nobody else has to.
-    var brokerMayMatch = false
+    package var brokerMayMatch = false
 }
 
-struct TopicsAnswer: Sendable, Equatable {
-    struct Topic: Sendable, Equatable {
-        var id: Uuid
-        var partitionCount: Int
+package struct TopicsAnswer: Sendable, Equatable {
+    package struct Topic: Sendable, Equatable {
+        package var id: Uuid
+        package var partitionCount: Int
+
+        package init(id: Uuid, partitionCount: Int) {
+            self.id = id
+            self.partitionCount = partitionCount
+        }
     }
 
     /// By name, those that exist.
-    var topics: [String: Topic] = [:]
+    package var topics: [String: Topic] = [:]
     /// What the pattern matches; nil when the broker matches it itself.
-    var matched: Set<String>?
+    package var matched: Set<String>?
+
+    package init(topics: [String: Topic] = [:], matched: Set<String>? = nil) {
+        self.topics = topics
+        self.matched = matched
+    }
 }
 
 /// Growing pauses between attempts.
