@@ -11,7 +11,7 @@ struct MartletSim: ParsableCommand {
     @Option(help: "The first seed; one that the system draws by default.") var seed: UInt64?
     @Option(help: "Simulated hours of disturbance in each run.") var hours = 0.0
     @Option(help: "Simulated minutes of disturbance in each run.") var minutes = 0.0
-    @Option(help: "Nodes of the cluster.") var brokers: Int32 = 3
+    @Option(help: "Nodes of the cluster; some three to five by default.") var brokers: Int32?
     @Option(help: "How many seeds are run, one after the other.") var runs = 1
     @Option(name: .customLong("wall-seconds"), help: "Begin no run after so many seconds.") var wallSeconds: Double?
     @Option(help: "Puts a bug in: \(PlantedBug.allCases.map(\.rawValue).joined(separator: ", ")).") var plant: String?
@@ -19,7 +19,7 @@ struct MartletSim: ParsableCommand {
     @Option(help: "Lines of the trace that a failing run prints.") var lines = 60
 
     func validate() throws {
-        guard brokers >= 3 else { throw ValidationError("--brokers: at least 3") }
+        guard brokers ?? 3 >= 3 else { throw ValidationError("--brokers: at least 3") }
         guard plant == nil || PlantedBug(rawValue: plant!) != nil else {
             throw ValidationError("--plant: one of \(PlantedBug.allCases.map(\.rawValue))")
         }
@@ -65,7 +65,7 @@ struct MartletSim: ParsableCommand {
         print("\nseed \(result.seed) fails, in run \(runs), after \(result.virtualSeconds) simulated seconds:")
         for violation in result.violations { print("  \(violation)") }
         var replay = "martlet-sim --seed \(result.seed) --minutes \(minutes)"
-        if brokers != 3 { replay += " --brokers \(brokers)" }
+        if let brokers { replay += " --brokers \(brokers)" }
         if let plant { replay += " --plant \(plant)" }
         print("replay: \(replay)\nhash \(String(result.hash, radix: 16))")
     }

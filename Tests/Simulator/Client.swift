@@ -35,7 +35,7 @@ class Client {
     /// For the history, in microseconds.
     var time: Int { Int(timeline.now / 1000) }
 
-    func anyNode() -> Int32 { Int32.random(in: 1...world.options.brokers, using: &timeline.random) }
+    func anyNode() -> Int32 { timeline.pick(world.nodes).id }
 
     func ask<Request: ProtocolRequest>(
         _ node: Int32, _ request: Request, _ version: Int16, timeout: Int64 = 4000,

@@ -51,6 +51,8 @@ final class Invariants {
     /// How far a copy was compared.
     private var compared: [Copy: (epoch: Int32, index: Int)] = [:]
     private var producers: Set<String> = []
+    /// Topics that somebody asked to delete.
+    private var deletable: Set<String> = []
 
     init(_ world: World) {
         self.world = world
@@ -114,10 +116,15 @@ final class Invariants {
         }
     }
 
-    /// Nobody in a simulated cluster asks for a topic to be deleted.
+    /// Somebody asks for it, now.
+    func mayBeDeleted(_ topic: String) { deletable.insert(topic) }
+
     private func topicsDeleted(_ changes: [MetadataChange]) {
         for case .deleted(let key) in changes where key.hasPrefix(MetadataKey.topicPrefix) {
-            world.fail("\(key.dropFirst(MetadataKey.topicPrefix.count)) was deleted, which nobody asked for")
+            let name = String(key.dropFirst(MetadataKey.topicPrefix.count))
+            topicEntries[name] = nil
+            world.count("topics deleted")
+            if !deletable.contains(name) { world.fail("\(name) was deleted, which nobody asked for") }
         }
     }
 
@@ -133,8 +140,9 @@ final class Invariants {
             if new.leader != old.leader, new.leader >= 0 {
                 world.count("elections")
                 if new.leaderEpoch == old.leaderEpoch { world.fail("\(name) has a new leader in the same epoch") }
-                // Who leads while it stops may have others join and take over in one step.
-                if !old.inSyncReplicas.contains(new.leader), !stopping.contains(old.leader) {
+                // Who leads while it stops, or is to be moved away, may have others join and take over in one step.
+                let mayJoinAndLead = stopping.contains(old.leader) || old.isReassigned
+                if !old.inSyncReplicas.contains(new.leader), !mayJoinAndLead {
                     world.fail("\(name) is led by \(new.leader), which was not in sync: \(old), then \(new)")
                 }
             }
@@ -180,11 +188,30 @@ final class Invariants {
     /// A node that starts again may go on in its epoch.
     private func sameNode(_ other: Int, _ life: Life) -> Bool { lifeNodes[other] == life.node.id }
 
+    private struct Reign: Hashable {
+        var copy: Copy
+        var epoch: Int32
+    }
+
+    /// How far a life has shown a partition to be committed while it led it in an epoch.
+    private var shownWatermarks: [Reign: Int64] = [:]
+
+    private func watermarkIs(_ highWatermark: Int64, _ copy: Copy, epoch: Int32, _ life: Life) {
+        let reign = Reign(copy: copy, epoch: epoch)
+        if let before = shownWatermarks[reign], before > highWatermark {
+            world.fail(
+                "\(copy.partition): the high watermark of node \(life.node.id) falls from \(before) to \(highWatermark) "
+                    + "in epoch \(epoch)")
+        }
+        shownWatermarks[reign] = highWatermark
+    }
+
     private var latestEpoch: [TopicPartition: Int32] = [:]
 
     private func examine(_ log: Log, _ partition: TopicPartition, epoch: Int32, _ life: Life, isLeader: Bool) {
         let highWatermark = log.highWatermark
         let copy = Copy(partition: partition, life: life.number)
+        if isLeader { watermarkIs(highWatermark, copy, epoch: epoch, life) }
         var known = committed[partition] ?? []
         var place = compared[copy] ?? (epoch: epoch, index: 0)
         // With another role all of it is looked at again, because it may have been cut.
@@ -280,12 +307,17 @@ final class Invariants {
 
     // MARK: The end
 
-    /// What is not yet as it must be when nothing disturbs the cluster any more; nil when all is.
-    func unsettled() -> String? {
+    /// What is not yet as it must be when nothing disturbs the cluster any more; nil when all is. `targets` are the replicas
+    /// that partitions were moved to last.
+    func unsettled(_ targets: [TopicPartition: [Int32]]) -> String? {
         for node in world.nodes where !node.isHealthy { return "node \(node.id) is not up" }
         for (topic, partitions) in topicEntries.sorted(by: { $0.key < $1.key }) {
             for (index, partition) in partitions.enumerated() {
                 let name = "\(topic)-\(index)"
+                if partition.isReassigned { return "\(name) is still being moved" }
+                if let target = targets[TopicPartition(topic, Int32(index))], target != partition.replicas {
+                    return "\(name) is on \(partition.replicas), not \(target)"
+                }
                 if partition.leader < 0 { return "\(name) has no leader" }
                 if Set(partition.inSyncReplicas) != Set(partition.replicas) {
                     return "\(name) has only \(partition.inSyncReplicas) in sync"

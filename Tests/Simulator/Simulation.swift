@@ -14,6 +14,7 @@ package struct Simulation {
     private var readers: [Reader] = []
     private var groups: [GroupClient] = []
     private var memberGroups: [MemberGroup] = []
+    private var administrator: Administrator!
     private var topics: [(name: String, settings: [(String, String)])] = []
 
     package static func run(_ options: SimulationOptions) -> SimulationResult {
@@ -105,6 +106,9 @@ package struct Simulation {
         for reader in readers { reader.start() }
         for group in groups { group.start() }
         for group in memberGroups { group.start() }
+        administrator = Administrator(
+            world, next(), topics: topics.map(\.name), partitionsPerTopic: Self.partitionsPerTopic)
+        administrator.start()
     }
 
     // MARK: The end
@@ -116,13 +120,15 @@ package struct Simulation {
         for client in transactional { client.isStopping = true }
         for client in groups { client.isStopping = true }
         for group in memberGroups { group.calm() }
+        administrator.isStopping = true
         let deadline = timeline.now + Self.healing
         var trouble: String?
         while timeline.now < deadline, !world.hasFailed {
             timeline.run(until: timeline.now + .milliseconds(500)) { world.hasFailed }
             trouble =
                 producers.allSatisfy(\.isIdle) && transactional.allSatisfy(\.isIdle) && groups.allSatisfy(\.isIdle)
-                ? world.invariants.unsettled() : "clients still wait"
+                    && administrator.isIdle
+                ? world.invariants.unsettled(administrator.targets) : "clients still wait"
             for group in memberGroups where trouble == nil { trouble = group.unsettled() }
             if trouble == nil { break }
         }

@@ -9,7 +9,8 @@ import TestSupport
 /// What one run is like.
 package struct SimulationOptions: Sendable {
     package var seed: UInt64
-    package var brokers: Int32 = 3
+    /// Nodes of the cluster; nil leaves it to the seed.
+    package var brokers: Int32?
     /// Virtual nanoseconds of disturbance; healing comes after.
     package var duration: Int64
     package var plant: PlantedBug?
@@ -63,7 +64,7 @@ final class World: @unchecked Sendable {
         etcd = SimulatedEtcd(timeline)
         plant = Plant(options.plant)
         network = SimulatedNetwork(self)
-        nodes = (1...options.brokers).map { SimulatedNode(self, $0) }
+        nodes = (1...(options.brokers ?? timeline.pick([3, 3, 3, 4, 5]))).map { SimulatedNode(self, $0) }
         invariants = Invariants(self)
         etcd.onChange = { [unowned self] in invariants.metadataChanged($0) }
         timeline.onLivelock = { [unowned self] in fail("something goes round in circles: \($0)") }
