@@ -29,6 +29,7 @@ class Client {
         self.world = world
         self.name = name
         place = .client(number)
+        if !world.clients.contains(number) { world.clients.append(number) }
     }
 
     var timeline: Timeline { world.timeline }

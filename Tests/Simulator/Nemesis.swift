@@ -3,10 +3,9 @@ import Glibc
 
 /// What goes wrong, when and for how long.
 final class Nemesis {
-    private enum Trouble: CaseIterable {
-        case kill, powerFailure, cleanStop, pause, cutNode, cutWay, cutFromEtcd, etcdDown, clockJump, diskFailure,
-            resets,
-            compactEtcd, killAll
+    enum Trouble: CaseIterable {
+        case kill, powerFailure, cleanStop, pause, cutNode, cutWay, cutClient, cutFromEtcd, cutWayToEtcd,
+            cutWayFromEtcd, etcdDown, clockJump, diskFailure, resets, compactEtcd, killAll
     }
 
     private unowned let world: World
@@ -79,8 +78,14 @@ final class Nemesis {
             later(200, 12_000) { [self] in world.network.blocked.remove(link) }
         case .cutFromEtcd:
             world.note("node \(node.id) is cut from etcd")
-            node.isCutFromEtcd = true
-            later(200, 12_000) { node.isCutFromEtcd = false }
+            cutEtcd(node, reaches: false, hears: false)
+        case .cutWayToEtcd:
+            world.note("nothing comes from node \(node.id) to etcd")
+            cutEtcd(node, reaches: false, hears: true)
+        case .cutWayFromEtcd:
+            world.note("nothing comes from etcd to node \(node.id)")
+            cutEtcd(node, reaches: true, hears: false)
+        case .cutClient: cutClient(from: node)
         case .etcdDown:
             world.note("etcd is down")
             world.etcd.setDown(true)
@@ -100,6 +105,30 @@ final class Nemesis {
         later(100, timeline.pick([1000, 8000])) { node.start() }
     }
 
+    private func cutEtcd(_ node: SimulatedNode, reaches: Bool, hears: Bool) {
+        node.reachesEtcd = reaches
+        node.hearsEtcd = hears
+        later(200, 12_000) {
+            node.reachesEtcd = true
+            node.hearsEtcd = true
+        }
+    }
+
+    /// One client and one node, or all of them, in both directions or in one.
+    private func cutClient(from node: SimulatedNode) {
+        let client = Place.client(timeline.pick(world.clients))
+        let nodes = timeline.chance(0.5) ? world.nodes : [node]
+        let ways = timeline.pick([[true, false], [true], [false]])
+        let links = nodes.flatMap { node in
+            ways.map {
+                SimulatedNetwork.Link(from: $0 ? client : .node(node.id), to: $0 ? .node(node.id) : client)
+            }
+        }
+        world.note("cut: \(links.map { "\($0.from) to \($0.to)" })")
+        world.network.blocked.formUnion(links)
+        later(200, 12_000) { [self] in world.network.blocked.subtract(links) }
+    }
+
     /// Nobody but etcd, and sometimes not even that one, hears of the node.
     private func cutOff(_ node: SimulatedNode) {
         world.note("node \(node.id) is cut off")
@@ -112,11 +141,8 @@ final class Nemesis {
         }
         world.network.blocked.formUnion(links)
         let fromEtcd = timeline.chance(0.5)
-        if fromEtcd { node.isCutFromEtcd = true }
-        later(500, 12_000) { [self] in
-            world.network.blocked.subtract(links)
-            if fromEtcd { node.isCutFromEtcd = false }
-        }
+        if fromEtcd { cutEtcd(node, reaches: false, hears: false) }
+        later(500, 12_000) { [self] in world.network.blocked.subtract(links) }
     }
 
     private func failDisk(of node: SimulatedNode) {
@@ -143,7 +169,8 @@ final class Nemesis {
         world.network.blocked.removeAll()
         world.etcd.setDown(false)
         for node in world.nodes {
-            node.isCutFromEtcd = false
+            node.reachesEtcd = true
+            node.hearsEtcd = true
             node.clock.settle()
             node.repairDisk()
             if node.isUp, !node.isHealthy { node.kill(powerFailure: false) }

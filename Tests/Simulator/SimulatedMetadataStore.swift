@@ -24,27 +24,30 @@ final class SimulatedMetadataStore: MetadataStore, @unchecked Sendable {
     private var timeline: Timeline { world.timeline }
     private var etcd: SimulatedEtcd { world.etcd }
 
-    private var isReachable: Bool { !etcd.isDown && !life.node.isCutFromEtcd }
+    private var reaches: Bool { !etcd.isDown && life.node.reachesEtcd }
+    private var hears: Bool { !etcd.isDown && life.node.hearsEtcd }
 
     // MARK: Calls
 
     private func enter() throws(MetadataStoreError) {
         if life.isRunning { timeline.wait(world.habits.etcdDelay()) }
         guard life.isAlive, !isClosed else { throw .unavailable("closed") }
-        guard isReachable else {
+        guard reaches else {
             if life.isRunning { timeline.wait(timeline.between(50, 1500)) }
             throw .unavailable("no answer")
         }
     }
 
-    private func leave() {
-        if life.isRunning { timeline.wait(world.habits.etcdDelay()) }
+    /// Tells whether the answer comes.
+    private func leave() -> Bool {
+        if life.isRunning { timeline.wait(hears ? world.habits.etcdDelay() : timeline.between(50, 1500)) }
+        return hears
     }
 
     func snapshot() throws(MetadataStoreError) -> MetadataSnapshot {
         try enter()
         let snapshot = etcd.snapshot
-        leave()
+        guard leave() else { throw .unavailable("no answer") }
         return snapshot
     }
 
@@ -66,8 +69,14 @@ final class SimulatedMetadataStore: MetadataStore, @unchecked Sendable {
             throw .unknownOutcome("the answer was lost")
         }
         world.note("[\(life.node.id)] commits \(transaction.conditions.map { "\($0.key)=\($0.version)" })")
+        guard hears else {
+            // What came of it nobody here is told.
+            _ = try? etcd.commit(transaction, lease: lease)
+            _ = leave()
+            throw .unknownOutcome("the answer did not come")
+        }
         let revision = try etcd.commit(transaction, lease: lease)
-        leave()
+        guard leave() else { throw .unknownOutcome("the answer did not come") }
         return revision
     }
 
@@ -87,17 +96,19 @@ final class SimulatedMetadataStore: MetadataStore, @unchecked Sendable {
         try enter()
         let timeout = Int64.milliseconds(Double(timeoutMilliseconds))
         let id = etcd.grant(timeout: timeout)
+        guard leave() else { throw .unavailable("no answer") }
         lease = id
         owesSessionEnd = false
         keepAlive(id, every: timeout / 3, after: timeout / 3)
-        leave()
     }
 
     private func keepAlive(_ id: Int64, every interval: Int64, after pause: Int64) {
         timeline.after(pause, "keep-alive", life: life) { [self] in
             guard !isClosed, lease == id else { return }
-            guard isReachable else { return keepAlive(id, every: interval, after: .milliseconds(500)) }
-            if etcd.keepAlive(id) {
+            guard reaches else { return keepAlive(id, every: interval, after: .milliseconds(500)) }
+            let isThere = etcd.keepAlive(id)
+            guard hears else { return keepAlive(id, every: interval, after: .milliseconds(500)) }
+            if isThere {
                 keepAlive(id, every: interval, after: interval)
             } else {
                 lease = nil
@@ -125,7 +136,7 @@ final class SimulatedMetadataStore: MetadataStore, @unchecked Sendable {
         isDeliveryScheduled = true
         timeline.after(world.habits.newsDelay(), "news", life: life) { [self] in
             isDeliveryScheduled = false
-            guard isReachable else {
+            guard hears else {
                 isDeliveryScheduled = true
                 timeline.after(.milliseconds(100), "news-retry", life: life) { [self] in
                     isDeliveryScheduled = false
@@ -141,6 +152,7 @@ final class SimulatedMetadataStore: MetadataStore, @unchecked Sendable {
         guard let observer, observed < etcd.revision else { return }
         if observed < etcd.compacted {
             self.observer = nil
+            world.count("reloads of etcd")
             observer(.historyLost)
             return
         }
@@ -153,7 +165,7 @@ final class SimulatedMetadataStore: MetadataStore, @unchecked Sendable {
     private func monitor() {
         timeline.after(.milliseconds(500), "monitor", life: life) { [self] in
             guard !isClosed else { return }
-            if isReachable {
+            if reaches, hears {
                 unreachableSince = nil
                 if hasToldUnavailable {
                     hasToldUnavailable = false
@@ -175,7 +187,7 @@ final class SimulatedMetadataStore: MetadataStore, @unchecked Sendable {
         guard !isClosed else { return }
         isClosed = true
         observer = nil
-        if life.isAlive, isReachable, let lease { etcd.revoke(lease) }
+        if life.isAlive, reaches, let lease { etcd.revoke(lease) }
         lease = nil
     }
 }

@@ -16,7 +16,10 @@ final class SimulatedNode: @unchecked Sendable {
     private(set) var life: Life?
     /// Nothing of it runs before.
     var pausedUntil: Int64 = 0
-    var isCutFromEtcd = false
+    /// Whether what it asks comes to etcd.
+    var reachesEtcd = true
+    /// Whether what etcd says comes to it.
+    var hearsEtcd = true
     /// Rises with every power failure.
     private var machineLife = 1
     var wantsToRun = false

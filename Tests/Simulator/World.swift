@@ -53,6 +53,8 @@ final class World: @unchecked Sendable {
     private(set) var violations: [String] = []
     private(set) var lastLines: [String] = []
     var counts: [String: Int] = [:]
+    /// Whose wires may be cut.
+    var clients: [Int] = []
     private var nextLife = 0
     /// Lives that are over: what they left behind may still be looked at.
     private var graveyard: [Life] = []
