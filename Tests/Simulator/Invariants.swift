@@ -13,6 +13,9 @@ final class Invariants {
     /// Between two looks, in events.
     private static let interval = 64
 
+    /// A topic whose records are acknowledged when the page caches have them.
+    static let cachedTopic = "cached"
+
     /// A batch as it lies in a log.
     struct Batch: Equatable {
         var base: Int64
@@ -113,7 +116,29 @@ final class Invariants {
             }
             if let before = topicEntries[name] { compare(before, topic.partitions, name) }
             topicEntries[name] = topic.partitions
+            guard name == Self.cachedTopic else { continue }
+            for (index, partition) in topic.partitions.enumerated() {
+                exposed[index]?.formIntersection(partition.inSyncReplicas)
+            }
         }
+    }
+
+    // MARK: Page caches
+
+    /// In-sync replicas of `cachedTopic` whose power failed while they were in sync, until they are said not to be.
+    private var exposed: [Int: Set<Int32>] = [:]
+
+    /// Whether one of them may still be taken for one that has everything.
+    var isExposed: Bool { exposed.values.contains { !$0.isEmpty } }
+
+    /// Whether several are in sync everywhere.
+    var cachedIsInSync: Bool {
+        (topicEntries[Self.cachedTopic] ?? []).allSatisfy { $0.inSyncReplicas.count > 1 }
+    }
+
+    func lostPower(_ node: Int32) {
+        for (index, partition) in (topicEntries[Self.cachedTopic] ?? []).enumerated()
+        where partition.inSyncReplicas.contains(node) { exposed[index, default: []].insert(node) }
     }
 
     /// Somebody asks for it, now.

@@ -8,37 +8,66 @@ final class Nemesis {
             cutWayFromEtcd, etcdDown, clockJump, diskFailure, resets, compactEtcd, killAll
     }
 
+    enum PowerFailures {
+        case none
+        /// Of one node at a time, when all others are well, and until it is known they are left alone. (A controller that has
+        /// yet to learn that a node is gone may take another out of the in-sync set in its favour.)
+        case alone
+        case any
+    }
+
     private unowned let world: World
     private let pace: Double
     private var weights: [(Trouble, Int)] = []
     private var isOver = false
-    let hasPowerFailures: Bool
+    /// Each kind has its turn to be the first, in one run after the other.
+    private var first: Trouble?
+    /// Nothing else happens until a power failure is over.
+    private var isHeldBack = false
+    let powerFailures: PowerFailures
 
     init(_ world: World) {
         self.world = world
         pace = world.timeline.pick([1500, 4000, 10_000])
-        hasPowerFailures = world.timeline.chance(0.6)
+        let drawn = world.timeline.pick([PowerFailures.none, .alone, .any])
+        powerFailures = world.plant.powerFailures ?? drawn
         for trouble in Trouble.allCases {
             // Each run has habits of its own, so that rare things come together in some.
             var weight = world.timeline.pick([0, 1, 1, 4])
-            if trouble == .powerFailure, !hasPowerFailures { weight = 0 }
+            if trouble == .powerFailure, powerFailures == .none { weight = 0 }
+            if trouble == .powerFailure, powerFailures == .alone { weight += 2 }
+            if trouble == .diskFailure, powerFailures == .alone { weight = 0 }
             if trouble == .killAll || trouble == .diskFailure { weight = min(weight, 1) }
             if trouble == .cleanStop, world.timeline.chance(0.15) { weight = 20 }
+            // Where a planted bug needs power failures, nothing else stands in their way.
+            if world.plant.powerFailures != nil { weight = trouble == .powerFailure ? 1 : 0 }
             weights.append((trouble, weight))
         }
+        let turn = Trouble.allCases[Int(world.options.seed % UInt64(Trouble.allCases.count))]
+        let isPossible =
+            switch turn {
+            case .powerFailure: powerFailures != .none
+            case .diskFailure: powerFailures != .alone
+            default: world.plant.powerFailures == nil
+            }
+        first = isPossible ? turn : nil
     }
 
     private var timeline: Timeline { world.timeline }
 
     func start() {
-        timeline.after(timeline.between(pace / 4, pace * 2), "trouble") { [self] in
+        timeline.after(timeline.between(pace / 4, first == nil ? pace * 2 : pace / 2), "trouble") { [self] in
             guard !isOver else { return }
-            makeTrouble()
+            if !isHeldBack { makeTrouble() }
             start()
         }
     }
 
     private func makeTrouble() {
+        if let first {
+            self.first = nil
+            return carryOut(first)
+        }
         let sum = weights.reduce(0) { $0 + $1.1 }
         guard sum > 0 else { return }
         var drawn = Int.random(in: 0..<sum, using: &timeline.random)
@@ -57,10 +86,13 @@ final class Nemesis {
         world.count("\(trouble)")
         switch trouble {
         case .kill: end(node, powerFailure: false)
+        case .powerFailure where powerFailures == .alone:
+            isHeldBack = true
+            loseNothingElse(node, since: timeline.now)
         case .powerFailure: end(node, powerFailure: true)
         case .killAll:
-            let powerFailure = hasPowerFailures && timeline.chance(0.7)
-            for node in world.nodes { end(node, powerFailure: powerFailure) }
+            let powerFailure = powerFailures == .any && timeline.chance(0.7)
+            for node in world.nodes.shuffled(using: &timeline.random) { end(node, powerFailure: powerFailure) }
         case .cleanStop:
             node.stopCleanly()
             later(6000, 12_000) { node.start() }
@@ -96,13 +128,40 @@ final class Nemesis {
         case .diskFailure: failDisk(of: node)
         case .resets:
             for stream in world.network.streams where !stream.isOver && timeline.chance(0.5) { stream.reset() }
-        case .compactEtcd: world.etcd.compact(keeping: timeline.pick([0, 2, 10]))
+        case .compactEtcd:
+            // Whoever has not heard of everything meanwhile must read all anew.
+            cutEtcd(node, reaches: true, hears: false)
+            later(3000, 10_000) { [self] in world.etcd.compact(keeping: timeline.pick([0, 0, 2])) }
         }
     }
 
     private func end(_ node: SimulatedNode, powerFailure: Bool) {
         node.kill(powerFailure: powerFailure)
         later(100, timeline.pick([1000, 8000])) { node.start() }
+    }
+
+    /// The power fails when all has been well for a while.
+    private func loseNothingElse(_ node: SimulatedNode, since: Int64) {
+        guard isCalm else {
+            return later(500, 500) { [self] in loseNothingElse(node, since: timeline.now) }
+        }
+        guard timeline.now - since > .seconds(6) else {
+            return later(500, 500) { [self] in loseNothingElse(node, since: since) }
+        }
+        end(node, powerFailure: true)
+        waitUntilKnown()
+    }
+
+    private func waitUntilKnown() {
+        later(200, 200) { [self] in
+            if world.invariants.isExposed { waitUntilKnown() } else { isHeldBack = false }
+        }
+    }
+
+    private var isCalm: Bool {
+        world.nodes.allSatisfy { node in
+            node.isHealthy && node.pausedUntil <= timeline.now && node.reachesEtcd && node.hearsEtcd
+        } && !world.etcd.isDown && world.network.blocked.isEmpty && world.invariants.cachedIsInSync
     }
 
     private func cutEtcd(_ node: SimulatedNode, reaches: Bool, hears: Bool) {

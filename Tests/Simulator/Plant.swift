@@ -1,4 +1,5 @@
 import Broker
+import ClusterMetadata
 import CommitLog
 import KafkaProtocol
 
@@ -12,6 +13,8 @@ package enum PlantedBug: String, CaseIterable, Sendable {
     case skipsTruncation = "skips-truncation"
     /// Nodes take for synced what is not.
     case skipsSync = "skips-sync"
+    /// Nodes that lost power do not say what they may have lost.
+    case hidesLoss = "hides-loss"
 }
 
 /// Where a planted bug takes hold.
@@ -24,6 +27,11 @@ struct Plant {
 
     /// What a producer that wants acks=all asks for.
     var acks: Int16 { bug == .answersEarly ? 1 : -1 }
+
+    /// What must be able to fail for the bug to show; nil for whatever the seed says.
+    var powerFailures: Nemesis.PowerFailures? { bug == .hidesLoss ? .alone : nil }
+
+    func loss(_ loss: NodeRecord.Loss) -> NodeRecord.Loss { bug == .hidesLoss ? .nothing : loss }
 
     var topicConfiguration: [(String, String)] {
         bug == .electsOutsideInSyncSet ? [("unclean.leader.election.enable", "true")] : []

@@ -78,6 +78,7 @@ final class SimulatedNode: @unchecked Sendable {
         world.network.ended(ended, silently: powerFailure)
         if powerFailure {
             machineLife += 1
+            world.invariants.lostPower(id)
             fileSystem.restart()
         } else {
             fileSystem.restartProcess()
@@ -191,10 +192,25 @@ final class Life: @unchecked Sendable {
                 registration: BrokerRegistration(
                     nodeId: node.id, endpoints: [endpoint], rack: nil, incarnation: incarnation),
                 directoryId: beginning.directoryId, isNewDirectory: before == nil,
-                loss: beginning.mayLackUnsynced ? .unsynced : .nothing))
+                loss: world.plant.loss(beginning.mayLackUnsynced ? .unsynced : .nothing)))
         isRunning = true
         broker.start()
         maintenance.start()
+        settle(machine: machine)
+    }
+
+    /// As a node does once it is admitted: what it may have lost before counts no more.
+    private func settle(machine: String) {
+        world.timeline.after(.milliseconds(5), "settle", life: self) { [self] in
+            guard broker.cluster.image.brokers[node.id]?.isAdmitted == true, broker.membership.isRegistered else {
+                return settle(machine: machine)
+            }
+            do {
+                try broker.logs.settleLife(machine: machine)
+            } catch {
+                world.fail("node \(node.id) cannot take note of its admission: \(error)")
+            }
+        }
     }
 
     func stop() {

@@ -29,7 +29,9 @@ package struct Simulation {
         // Small segments make snapshots of producers often.
         if let size = world.timeline.pick([nil, 2000, 20_000]) { settings.append(("segment.bytes", "\(size)")) }
         topics = [("synced", settings)]
-        if !nemesis.hasPowerFailures { topics.append(("cached", settings + [("durability", "page-cache")])) }
+        if nemesis.powerFailures != .any {
+            topics.append((Invariants.cachedTopic, settings + [("durability", "page-cache")]))
+        }
     }
 
     private var timeline: Timeline { world.timeline }
