@@ -46,7 +46,7 @@ struct MartletSim: ParsableCommand {
             done += 1
             virtualSeconds += result.virtualSeconds
             guard result.violations.isEmpty else {
-                report(result, length, done)
+                report(result, options.command, done)
                 throw ExitCode(1)
             }
             if runs == 1 || trace {
@@ -60,14 +60,11 @@ struct MartletSim: ParsableCommand {
                 + "\(Int(virtualSeconds / max(wall, 0.001))) a second: nothing wrong")
     }
 
-    private func report(_ result: SimulationResult, _ minutes: Double, _ runs: Int) {
+    private func report(_ result: SimulationResult, _ command: String, _ runs: Int) {
         for line in result.lastLines.suffix(lines) { print(line) }
         print("\nseed \(result.seed) fails, in run \(runs), after \(result.virtualSeconds) simulated seconds:")
         for violation in result.violations { print("  \(violation)") }
-        var replay = "martlet-sim --seed \(result.seed) --minutes \(minutes)"
-        if let brokers { replay += " --brokers \(brokers)" }
-        if let plant { replay += " --plant \(plant)" }
-        print("replay: \(replay)\nhash \(String(result.hash, radix: 16))")
+        print("replay: \(command)\nhash \(String(result.hash, radix: 16))")
     }
 
     /// Dictionaries are ordered by a seed of the process, unless it is begun so.

@@ -1,7 +1,6 @@
 import Broker
 import ClusterMetadata
 import CommitLog
-import KafkaProtocol
 
 /// Bugs that the simulator must find, put in from outside of the production code.
 package enum PlantedBug: String, CaseIterable, Sendable {
@@ -15,6 +14,12 @@ package enum PlantedBug: String, CaseIterable, Sendable {
     case skipsSync = "skips-sync"
     /// Nodes that lost power do not say what they may have lost.
     case hidesLoss = "hides-loss"
+    /// The metadata store carries out what has conditions that do not hold.
+    case ignoresConditions = "ignores-conditions"
+    /// Nodes are not told of some changes of the metadata.
+    case losesNews = "loses-news"
+    /// Ends of transactions do not come to the logs of other nodes, though these are said to have them.
+    case dropsMarkers = "drops-markers"
 }
 
 /// Where a planted bug takes hold.
@@ -28,6 +33,11 @@ struct Plant {
     /// What a producer that wants acks=all asks for.
     var acks: Int16 { bug == .answersEarly ? 1 : -1 }
 
+    var ignoresConditions: Bool { bug == .ignoresConditions }
+
+    /// Whether a node is not told of a change.
+    func losesNews(_ timeline: Timeline) -> Bool { bug == .losesNews && timeline.chance(0.2) }
+
     /// What must be able to fail for the bug to show; nil for whatever the seed says.
     var powerFailures: Nemesis.PowerFailures? { bug == .hidesLoss ? .alone : nil }
 
@@ -38,46 +48,15 @@ struct Plant {
     }
 
     func wrap(_ channel: SimulatedChannel, _ life: Life) -> any PeerChannel {
-        bug == .skipsTruncation ? EpochlessChannel(channel) : channel
+        switch bug {
+        case .skipsTruncation: EpochlessChannel(channel)
+        case .dropsMarkers: MarkerlessChannel(channel)
+        default: channel
+        }
     }
 
     func wrap(_ synchronizer: SimulatedSynchronizer, _ life: Life) -> any LogSynchronizer {
         if bug == .skipsSync { synchronizer.isLying = true }
         return synchronizer
-    }
-}
-
-/// Takes the last epoch out of followers' fetches, so that the leader cannot see where the logs part.
-private final class EpochlessChannel: PeerChannel {
-    private let channel: SimulatedChannel
-
-    init(_ channel: SimulatedChannel) {
-        self.channel = channel
-    }
-
-    func send(
-        _ request: [UInt8], timeoutMilliseconds: Int64, _ completion: @escaping @Sendable (PeerOutcome) -> Void
-    ) {
-        channel.send(changed(request), timeoutMilliseconds: timeoutMilliseconds, completion)
-    }
-
-    func close() { channel.close() }
-
-    private func changed(_ frame: [UInt8]) -> [UInt8] {
-        guard frame[0] == 0, frame[1] == UInt8(FetchRequest.apiKey.rawValue) else { return frame }
-        let version = Int16(frame[2]) << 8 | Int16(frame[3])
-        let headerEnd = 10 + (Int(frame[8]) << 8 | Int(frame[9])) + 1
-        guard var request = try? FetchRequest.decode(Array(frame[headerEnd...]), version: version) else {
-            preconditionFailure("a node sent a fetch that cannot be read")
-        }
-        for topic in request.topics.indices {
-            for partition in request.topics[topic].partitions.indices {
-                request.topics[topic].partitions[partition].lastFetchedEpoch = -1
-            }
-        }
-        var writer = ByteWriter()
-        writer.bytes = Array(frame[..<headerEnd])
-        request.encode(to: &writer, version: version)
-        return writer.bytes
     }
 }

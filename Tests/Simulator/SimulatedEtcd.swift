@@ -17,12 +17,15 @@ final class SimulatedEtcd {
     private var leases: [Int64: Lease] = [:]
     private var nextLease: Int64 = 1
     private(set) var isDown = false
+    /// A planted bug.
+    private let ignoresConditions: Bool
     /// Told of every change, in order.
     var observers: [() -> Void] = []
     var onChange: ([MetadataChange]) -> Void = { _ in }
 
-    init(_ timeline: Timeline) {
+    init(_ timeline: Timeline, ignoresConditions: Bool) {
         self.timeline = timeline
+        self.ignoresConditions = ignoresConditions
     }
 
     var snapshot: MetadataSnapshot {
@@ -30,7 +33,8 @@ final class SimulatedEtcd {
     }
 
     func commit(_ transaction: MetadataTransaction, lease: Int64?) throws(MetadataStoreError) -> Int64 {
-        for condition in transaction.conditions where entries[condition.key]?.version ?? 0 != condition.version {
+        for condition in transaction.conditions
+        where !ignoresConditions && entries[condition.key]?.version ?? 0 != condition.version {
             throw .conflict(key: condition.key)
         }
         if transaction.puts.contains(where: \.isEphemeral) {

@@ -158,6 +158,7 @@ final class SimulatedMetadataStore: MetadataStore, @unchecked Sendable {
         }
         for (revision, changes) in etcd.changes(after: observed) {
             observed = revision
+            if world.plant.losesNews(timeline) { continue }
             observer(.changed(changes, revision: revision))
         }
     }

@@ -79,7 +79,7 @@ final class SimulatedChannel: PeerChannel, @unchecked Sendable {
         self.target = target
     }
 
-    private var timeline: Timeline { world.timeline }
+    var timeline: Timeline { world.timeline }
 
     func send(_ request: [UInt8], timeoutMilliseconds: Int64, _ completion: @escaping Completion) {
         // On a thread of the network's.

@@ -7,6 +7,15 @@ package struct Simulation {
     private static let healing: Int64 = .seconds(90)
     private static let partitionsPerTopic: Int32 = 2
 
+    /// What `SimulationResult.counts` has in runs enough: every kind of fault, and every kind of work.
+    package static let events =
+        Nemesis.Trouble.allCases.map { "\($0)" } + [
+            "reloads of etcd", "numbers taken back", "committed", "aborted", "assignments", "partitions lost",
+            "partitions revoked", "members die", "members leave", "members do not poll", "rebalances asked for",
+            "moves a partition", "cancels a move", "elects preferred leaders", "alters a topic", "creates a topic",
+            "deletes a topic",
+        ]
+
     private let world: World
     private let nemesis: Nemesis
     private var producers: [IdempotentProducer] = []

@@ -19,7 +19,16 @@ package struct SimulationOptions: Sendable {
 
     package init(seed: UInt64, seconds: Double) {
         self.seed = seed
-        duration = .seconds(seconds)
+        // So that the duration that `command` names is the same to the nanosecond.
+        duration = Int64((seconds * 1e9).rounded())
+    }
+
+    /// What does the same again.
+    package var command: String {
+        var command = "martlet-sim --seed \(seed) --minutes \(Double(duration) / 60e9)"
+        if let brokers { command += " --brokers \(brokers)" }
+        if let plant { command += " --plant \(plant.rawValue)" }
+        return command
     }
 }
 
@@ -63,8 +72,8 @@ final class World: @unchecked Sendable {
         self.options = options
         timeline = Timeline(seed: options.seed)
         habits = Habits(timeline)
-        etcd = SimulatedEtcd(timeline)
         plant = Plant(options.plant)
+        etcd = SimulatedEtcd(timeline, ignoresConditions: plant.ignoresConditions)
         network = SimulatedNetwork(self)
         nodes = (1...(options.brokers ?? timeline.pick([3, 3, 3, 4, 5]))).map { SimulatedNode(self, $0) }
         invariants = Invariants(self)
