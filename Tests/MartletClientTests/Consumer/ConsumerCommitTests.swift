@@ -136,7 +136,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1))) func recordsAreCopiedExactlyOnce() async throws {
+    @Test(.timeLimit(.minutes(2))) func recordsAreCopiedExactlyOnce() async throws {
         try await withTopics(["t": 2, "copy": 2]) { broker in
             for partition in 0..<2 {
                 try await broker.produce(numbers(0..<60), to: "t", partition: Int32(partition), batch: 4)
@@ -154,7 +154,8 @@ import Testing
                 try consumer.subscribe(to: ["t"])
                 do {
                     for round in 0... {
-                        let batches = try await consumer.nextBatches(timeout: .seconds(3))
+                        // The first life has something to do for certain; later ones may have come to the end.
+                        let batches = try await consumer.nextBatches(limit: 2, timeout: .seconds(life == 0 ? 60 : 3))
                         if batches.isEmpty { break }
                         try await producer.withTransaction { transaction in
                             for record in batches.joined() {
