@@ -14,6 +14,7 @@ extension GroupMember {
             world.history.record(process, .position(.assigned(added)))
             for partition in added {
                 positions[partition] = .some(nil)
+                expelledFrom.remove(partition)
                 assignmentCount += 1
                 assignments[partition] = assignmentCount
                 committed[partition] = nil
@@ -77,6 +78,7 @@ extension GroupMember {
             world.history.record(process, .position(.revoked(partitions)))
             group.ownership.released(partitions, by: process)
             leaving.subtract(partitions)
+            expelledFrom.subtract(partitions)
             for partition in partitions {
                 positions[partition] = nil
                 assignments[partition] = nil
@@ -108,9 +110,9 @@ extension GroupMember {
     /// Commits what is new, once. Calls back with whether it is of no use to try again.
     private func commit(_ partitions: [TopicPartition], _ completion: @escaping (Bool) -> Void) {
         let offsets = partitions.compactMap { partition -> (partition: TopicPartition, offset: Int64)? in
-            guard case .some(.some(let offset)) = positions[partition], committed[partition] != offset else {
-                return nil
-            }
+            guard case .some(.some(let offset)) = positions[partition], committed[partition] != offset,
+                !expelledFrom.contains(partition)
+            else { return nil }
             return (partition, offset)
         }
         guard !offsets.isEmpty else { return completion(true) }
@@ -118,7 +120,8 @@ extension GroupMember {
         withCoordinator { [self] node in
             guard !isOver else { return }
             let identity = identity
-            guard let node, identity.epoch >= 0 else {
+            guard let node, identity.epoch >= 0, !offsets.contains(where: { expelledFrom.contains($0.partition) })
+            else {
                 isCommitting = false
                 return completion(false)
             }

@@ -25,6 +25,8 @@ final class GroupMember: Client {
     var positions: [TopicPartition: Int64?] = [:]
     /// Those that it is giving up: nothing more of them is handed out.
     var leaving: Set<TopicPartition> = []
+    /// Those that it still holds though the group has given it up: others may have them, also when it is a member again.
+    var expelledFrom: Set<TopicPartition> = []
     /// What it had committed, for certain.
     var committed: [TopicPartition: Int64] = [:]
     var isCommitting = false
@@ -147,6 +149,11 @@ final class GroupMember: Client {
                 forgetCoordinator()
             case .success(let reply):
                 if reply.code != .none { world.note("\(process) is told \(reply.code)") }
+                switch reply.code {
+                case .unknownMemberId, .fencedMemberEpoch, .illegalGeneration, .fencedInstanceId:
+                    expelledFrom.formUnion(positions.keys)
+                default: break
+                }
             case .failure: forgetCoordinator()
             }
             handle(.replied(number, result))
