@@ -10,10 +10,25 @@ import aiokafka
 import confluent_kafka
 import kafka
 
-from harness import unique
+from harness import unique, wait_until
 
 CODECS = ["none", "gzip", "snappy", "lz4", "zstd"]
 CLIENTS = ["confluent", "kafka-python", "aiokafka"]
+
+
+def commit_offsets(consumer, offsets):
+    """As someone outside of the group. librdkafka gives up at once while the group is being loaded, which it is for a moment
+    where it is the first."""
+    def is_done():
+        try:
+            consumer.commit(offsets=offsets, asynchronous=False)
+        except confluent_kafka.KafkaException as error:
+            if error.args[0].code() != confluent_kafka.KafkaError.COORDINATOR_LOAD_IN_PROGRESS:
+                raise
+            return False
+        return True
+
+    wait_until(is_done, 20, "the commit")
 
 
 @dataclass

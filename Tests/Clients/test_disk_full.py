@@ -9,7 +9,7 @@ import confluent_kafka
 import pytest
 
 import wire
-from clients import Message, consume, produce
+from clients import Message, commit_offsets, consume, produce
 from harness import unique, wait_until
 from test_crash import high_watermark
 from wire import Connection, batch, produce_frame, record
@@ -153,7 +153,7 @@ def test_administration_on_a_full_disk(small_disk, broker, make_topic):
     """Topics and commits are refused or made while the disk is full, never half; afterwards all works."""
     topic = make_topic(broker)
     consumer = confluent_kafka.Consumer({"bootstrap.servers": broker.bootstrap, "group.id": "full"})
-    consumer.commit(offsets=[confluent_kafka.TopicPartition(topic, 0, 1)], asynchronous=False)
+    commit_offsets(consumer, [confluent_kafka.TopicPartition(topic, 0, 1)])
     fill(broker, topic, random.Random(14))
     take_the_rest(small_disk / "rest")
     admin = confluent_kafka.admin.AdminClient({"bootstrap.servers": broker.bootstrap})

@@ -10,7 +10,7 @@ import pytest
 from confluent_kafka import TopicPartition
 
 import wire
-from clients import CLIENTS, Message, consume, produce
+from clients import CLIENTS, Message, commit_offsets, consume, produce
 from harness import unique, wait_until
 from transactional import committed_offsets
 
@@ -219,7 +219,7 @@ def test_offsets_of_unknown_partitions_cannot_be_deleted(broker, make_topic):
     """And those that are there are, in the same request."""
     topic, group = make_topic(broker, partitions=2), unique("group")
     consumer = confluent_kafka.Consumer({"bootstrap.servers": broker.bootstrap, "group.id": group})
-    consumer.commit(offsets=[TopicPartition(topic, 0, 5), TopicPartition(topic, 1, 6)], asynchronous=False)
+    commit_offsets(consumer, [TopicPartition(topic, 0, 5), TopicPartition(topic, 1, 6)])
     consumer.close()
     admin = kafka.KafkaAdminClient(bootstrap_servers=broker.bootstrap)
     try:

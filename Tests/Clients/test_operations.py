@@ -6,7 +6,7 @@ import confluent_kafka
 import pytest
 from confluent_kafka.admin import AdminClient, ConfigResource
 
-from clients import Message, consume, produce
+from clients import Message, commit_offsets, consume, produce
 from harness import BINARY, free_port, wait_until
 from wire import API_VERSIONS, Connection, frame
 
@@ -64,7 +64,7 @@ def test_group_lag(broker, make_topic):
     topic = make_topic(broker)
     produce("confluent", broker.bootstrap, topic, [Message(b"k", b"v", [], 1)] * 10)
     consumer = confluent_kafka.Consumer({"bootstrap.servers": broker.bootstrap, "group.id": "lagging"})
-    consumer.commit(offsets=[confluent_kafka.TopicPartition(topic, 0, 3)], asynchronous=False)
+    commit_offsets(consumer, [confluent_kafka.TopicPartition(topic, 0, 3)])
     consumer.close()
     key = "martlet_group_lag_records", (("group", "lagging"), ("partition", "0"), ("topic", topic))
     assert broker.metrics()[key] == 7
