@@ -25,18 +25,6 @@ def string(text):
     return struct.pack(">h", len(data)) + data
 
 
-def varint(number):
-    """Zig-zag."""
-    number = (number << 1) ^ (number >> 63)
-    number &= (1 << 64) - 1
-    data = bytearray()
-    while number > 0x7F:
-        data.append(number & 0x7F | 0x80)
-        number >>= 7
-    data.append(number)
-    return bytes(data)
-
-
 def unsigned_varint(number):
     data = bytearray()
     while number > 0x7F:
@@ -44,6 +32,11 @@ def unsigned_varint(number):
         number >>= 7
     data.append(number)
     return bytes(data)
+
+
+def varint(number):
+    """Zig-zag."""
+    return unsigned_varint(((number << 1) ^ (number >> 63)) & (1 << 64) - 1)
 
 
 def compact(text):
