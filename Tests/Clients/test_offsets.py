@@ -1,9 +1,11 @@
 """Reading from the middle: seeks, times, removed heads, small fetches and long polls."""
 
+import asyncio
 import struct
 import threading
 import time
 
+import aiokafka
 import confluent_kafka
 import kafka
 import pytest
@@ -230,3 +232,39 @@ def test_offsets_of_unknown_partitions_cannot_be_deleted(broker, make_topic):
         assert committed_offsets(broker, group, topic, 2) == {0: 5, 1: None}
     finally:
         admin.close()
+
+
+def test_a_group_that_is_being_loaded_does_not_seem_to_have_no_offsets(make_broker, make_topic):
+    """aiokafka looks at the partitions' errors only, and began at the first record when there were none."""
+    broker = make_broker({"offsets.topic.num.partitions": "4"})
+    topic = make_topic(broker)
+    place = aiokafka.TopicPartition(topic, 0)
+    stopping = threading.Event()
+
+    async def read_back():
+        """Commits all the time, so that there is something to recover; returns what was read."""
+        consumer = aiokafka.AIOKafkaConsumer(bootstrap_servers=broker.bootstrap, group_id=unique("group"),
+                                             enable_auto_commit=False, retry_backoff_ms=5)
+        await consumer.start()
+        consumer.assign([place])
+        found = []
+        while not stopping.is_set():
+            await asyncio.wait_for(consumer.commit({place: 5}), 20)
+            found.append(await asyncio.wait_for(consumer.committed(place), 20))
+        await consumer.stop()
+        return found
+
+    async def read_all():
+        return sum(await asyncio.gather(*[read_back() for _ in range(12)]), [])
+
+    found = []
+    thread = threading.Thread(target=lambda: found.extend(asyncio.run(read_all())))
+    thread.start()
+    for _ in range(15):
+        time.sleep(0.5)
+        broker.kill_and_start()
+    time.sleep(0.5)
+    stopping.set()
+    thread.join(60)
+    assert len(found) > 100
+    assert set(found) == {5}

@@ -142,7 +142,9 @@ extension OffsetFetchResponse.OffsetFetchResponseGroup {
 }
 
 extension OffsetFetchResponse {
-    /// Version 1 has no error of the whole group, so each partition carries it.
+    /// Version 1 has no error of the whole group, so each partition carries it. Up to version 7 they do beside the group's:
+    /// aiokafka (0.14) looks at those only, takes a partition that is not in the reply for one without an offset, and would
+    /// begin where `auto.offset.reset` says while its coordinator loads.
     static func failure(_ request: OffsetFetchRequest, apiVersion: Int16, _ code: ErrorCode) -> OffsetFetchResponse {
         var response = OffsetFetchResponse()
         if apiVersion >= 8 {
@@ -150,20 +152,18 @@ extension OffsetFetchResponse {
             return response
         }
         response.errorCode = code.rawValue
-        if apiVersion < 2 {
-            response.topics = (request.topics ?? []).map { topic in
-                var failed = OffsetFetchResponseTopic()
-                failed.name = topic.name
-                failed.partitions = topic.partitionIndexes.map { index in
-                    var partition = OffsetFetchResponsePartition()
-                    partition.partitionIndex = index
-                    partition.committedOffset = -1
-                    partition.metadata = ""
-                    partition.errorCode = code.rawValue
-                    return partition
-                }
-                return failed
+        response.topics = (request.topics ?? []).map { topic in
+            var failed = OffsetFetchResponseTopic()
+            failed.name = topic.name
+            failed.partitions = topic.partitionIndexes.map { index in
+                var partition = OffsetFetchResponsePartition()
+                partition.partitionIndex = index
+                partition.committedOffset = -1
+                partition.metadata = ""
+                partition.errorCode = code.rawValue
+                return partition
             }
+            return failed
         }
         return response
     }
