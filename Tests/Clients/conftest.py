@@ -32,7 +32,8 @@ def make_broker(tmp_path):
             broker.finish()
         except AssertionError as error:
             problems.append(str(error))
-    shutil.rmtree(tmp_path, ignore_errors=True)
+    if not os.environ.get("MARTLET_KEEP"):
+        shutil.rmtree(tmp_path, ignore_errors=True)
     assert not problems, "\n".join(problems)
 
 

@@ -176,6 +176,31 @@ def final_fetches(group, topic, offsets):
              **history.place(topic, partition)} for partition, offset in offsets.items()]
 
 
+def tell_repetitions(reads, events, group):
+    """Which transactions made outputs of the same inputs, and what their workers had been told and done around them."""
+    attempts = collections.defaultdict(set)
+    for record in (record for read in reads for record in read["records"]):
+        content = json.loads(record["value"])
+        attempts[content["partition"], content["offset"]].add(content["attempt"])
+    inputs = collections.defaultdict(list)
+    for (partition, offset), several in attempts.items():
+        if len(several) > 1:
+            inputs[partition, tuple(sorted(several))].append(offset)
+    told = [f"group {group}"]
+    for (partition, several), offsets in sorted(inputs.items()):
+        told.append(f"partition {partition}, {len(offsets)} inputs from {min(offsets)} to {max(offsets)} by {several}")
+    for transaction in sorted({transaction for _, several in inputs for transaction in several})[:6]:
+        number = transaction // 1_000_000
+        own = [event for event in events if event["process"] in (f"producer-{number}", f"consumer-{number}")
+               and event["type"] not in ("send", "poll")]
+        own.sort(key=lambda event: event["time"])
+        ends = [index for index, event in enumerate(own)
+                if event["type"] == "transaction-end" and event["transaction"] == transaction]
+        last = ends[0] if ends else len(own)
+        told += [f"around {transaction}:", *map(str, own[max(0, last - 12):last + 3])]
+    return "\n".join(told)
+
+
 def transform_while(disturb, broker, make_topic, folder, what, kind=WorkerSlot, least=100):
     """Two workers of each client transform numbered inputs in transactions while they and the broker are disturbed. In
     the end each input has exactly one output, the groups stand at the inputs' ends, and the history of all that the
@@ -216,7 +241,7 @@ def transform_while(disturb, broker, make_topic, folder, what, kind=WorkerSlot, 
         reads = final_reads(broker, sink, source)
         sources = collections.Counter(
             (record["source"]["partition"], record["source"]["offset"]) for read in reads for record in read["records"])
-        assert set(sources.values()) <= {1}, f"{what}: {sources.most_common(5)}"
+        assert set(sources.values()) <= {1}, f"{what}: {tell_repetitions(reads, found, group)}"
         assert set(sources) == {(p, offset) for p in ends for offset in range(ends[p])}, what
         found += reads + final_fetches(group, source, ends)
         anomalies = history.check(folder, found, "--transform", f"{source}:{sink}")
