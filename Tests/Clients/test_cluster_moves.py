@@ -12,6 +12,7 @@ from confluent_kafka import ElectionType, TopicPartition
 from confluent_kafka.admin import (
     AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType)
 
+from clients import Message, commit_offsets, produce
 from cluster_load import Load
 from harness import unique, wait_until
 from test_cluster_faults import compare_replicas
@@ -187,3 +188,35 @@ def test_leaders_change_under_load(make_cluster):
     load.finish()
     print(f"{load.sent} records over 10 elections, longest pause {load.longest_pause(began):.2f} s")
     assert load.longest_pause(began) < 2
+
+
+def test_who_asks_the_coordinator_of_before_finds_the_committed_offset(make_cluster):
+    """librdkafka asks a coordinator that is none any more, and only once if nothing but the group's error comes (its issue
+    5586): the partition would never be read."""
+    cluster = make_cluster(settings={"offsets.topic.num.partitions": "1"})
+    topic, group = make_topic(cluster), unique("group")
+    produce("confluent", cluster.bootstrap, topic, [Message(None, b"%d" % number, [], 1) for number in range(3)])
+    consumer = confluent_kafka.Consumer({"bootstrap.servers": cluster.bootstrap, "group.id": group,
+                                         "enable.auto.commit": False})
+    commit_offsets(consumer, [TopicPartition(topic, 0, 1)])
+    place = kafka.TopicPartition("__consumer_offsets", 0)
+    before = cluster.partition(place.topic).leader
+    others = [node.id for node in cluster.nodes if node.id != before]
+    python = kafka.KafkaAdminClient(bootstrap_servers=cluster.bootstrap.split(","))
+    try:
+        # The coordinator's connection stays.
+        assert set(python.alter_partition_reassignments({place: [*others, before]}).values()) == {None}
+        wait_until(lambda: python.list_partition_reassignments() == {}, 30, "the move")
+        python.elect_leaders(0, {place.topic: [place.partition]}, raise_errors=False)
+        wait_until(lambda: cluster.partition(place.topic).leader == others[0], 20, "another coordinator")
+    finally:
+        python.close()
+    consumer.assign([TopicPartition(topic, 0)])
+
+    def next_record():
+        """What is not well now is told in between."""
+        message = consumer.poll(0.5)
+        return message if message and not message.error() else None
+
+    assert wait_until(next_record, 10, "a record").value() == b"1"
+    consumer.close()

@@ -163,6 +163,27 @@ import Testing
         }
     }
 
+    @Test func partitionsTellOfACoordinatorThatIsNotThere() {
+        func codes(_ version: Int16) -> [Int16] {
+            var request = OffsetFetchRequest()
+            var old = OffsetFetchRequest.OffsetFetchRequestTopic()
+            old.partitionIndexes = [3, 4]
+            var group = OffsetFetchRequest.OffsetFetchRequestGroup()
+            var topic = OffsetFetchRequest.OffsetFetchRequestTopics()
+            topic.partitionIndexes = [3, 4]
+            group.topics = [topic]
+            if version < 8 { request.topics = [old] } else { request.groups = [group] }
+            let refusal = GroupCoordinatorShard.refusal(
+                of: .offsetFetch(request), apiVersion: version, .notCoordinator)
+            guard case .offsetFetch(let response) = refusal else { return [] }
+            guard version >= 8 else { return [response.errorCode] + response.topics[0].partitions.map(\.errorCode) }
+            return [response.groups[0].errorCode] + response.groups[0].topics[0].partitions.map(\.errorCode)
+        }
+        let (moved, unstable) = (ErrorCode.notCoordinator.rawValue, ErrorCode.unstableOffsetCommit.rawValue)
+        for version: Int16 in 1...6 { #expect(codes(version) == [moved, moved, moved]) }
+        for version: Int16 in 7...10 { #expect(codes(version) == [moved, unstable, unstable]) }
+    }
+
     private func errors(of response: GroupResponse) -> [Int16] {
         switch response {
         case .joinGroup(let response): return [response.errorCode]

@@ -12,35 +12,9 @@ extension GroupCoordinatorShard {
             }
             return response
         }
-        var group = OffsetFetchRequest.OffsetFetchRequestGroup()
-        group.groupId = request.groupId
-        group.topics = request.topics.map { topics in
-            topics.map { topic in
-                var named = OffsetFetchRequest.OffsetFetchRequestTopics()
-                named.name = topic.name
-                named.partitionIndexes = topic.partitionIndexes
-                return named
-            }
-        }
-        var response = OffsetFetchResponse()
-        let fetched = fetchOffsets(
-            group, requireStable: request.requireStable, apiVersion: context.apiVersion)
-        response.errorCode = fetched.errorCode
-        response.topics = fetched.topics.map { topic in
-            var single = OffsetFetchResponse.OffsetFetchResponseTopic()
-            single.name = topic.name
-            single.partitions = topic.partitions.map { partition in
-                var result = OffsetFetchResponse.OffsetFetchResponsePartition()
-                result.partitionIndex = partition.partitionIndex
-                result.committedOffset = partition.committedOffset
-                result.committedLeaderEpoch = partition.committedLeaderEpoch
-                result.metadata = partition.metadata
-                result.errorCode = partition.errorCode
-                return result
-            }
-            return single
-        }
-        return response
+        return OffsetFetchResponse(
+            of: fetchOffsets(
+                request.singleGroup, requireStable: request.requireStable, apiVersion: context.apiVersion))
     }
 
     private func fetchOffsets(
@@ -132,6 +106,23 @@ extension OffsetFetchResponse.OffsetFetchResponsePartitions {
     }
 }
 
+extension OffsetFetchRequest {
+    /// The group that a request before version 8 is about.
+    fileprivate var singleGroup: OffsetFetchRequestGroup {
+        var group = OffsetFetchRequestGroup()
+        group.groupId = groupId
+        group.topics = topics.map { topics in
+            topics.map { topic in
+                var named = OffsetFetchRequestTopics()
+                named.name = topic.name
+                named.partitionIndexes = topic.partitionIndexes
+                return named
+            }
+        }
+        return group
+    }
+}
+
 extension OffsetFetchResponse.OffsetFetchResponseGroup {
     static func failure(_ request: OffsetFetchRequest.OffsetFetchRequestGroup, _ code: ErrorCode) -> Self {
         var response = Self()
@@ -139,32 +130,58 @@ extension OffsetFetchResponse.OffsetFetchResponseGroup {
         response.errorCode = code.rawValue
         return response
     }
-}
 
-extension OffsetFetchResponse {
-    /// Version 1 has no error of the whole group, so each partition carries it. Up to version 7 they do beside the group's:
-    /// aiokafka (0.14) looks at those only, takes a partition that is not in the reply for one without an offset, and would
-    /// begin where `auto.offset.reset` says while its coordinator loads.
-    static func failure(_ request: OffsetFetchRequest, apiVersion: Int16, _ code: ErrorCode) -> OffsetFetchResponse {
-        var response = OffsetFetchResponse()
-        if apiVersion >= 8 {
-            response.groups = request.groups.map { .failure($0, code) }
-            return response
-        }
-        response.errorCode = code.rawValue
+    /// The error of a coordinator that is not there (yet). It stands at each partition too, which Kafka does in version 1
+    /// only, for clients that look nowhere else; who looks at the group's first sees no difference:
+    ///
+    /// - aiokafka 0.14 (version 3) takes a partition that is not in the reply for one without an offset, and would begin
+    ///   where `auto.offset.reset` says;
+    /// - librdkafka (from version 7) asks another coordinator only for partitions whose offsets are unstable, and else
+    ///   never reads them (its issue 5586).
+    fileprivate static func failure(
+        _ request: OffsetFetchRequest.OffsetFetchRequestGroup, apiVersion: Int16, _ code: ErrorCode
+    ) -> Self {
+        var response = failure(request, code)
         response.topics = (request.topics ?? []).map { topic in
-            var failed = OffsetFetchResponseTopic()
+            var failed = OffsetFetchResponse.OffsetFetchResponseTopics()
             failed.name = topic.name
-            failed.partitions = topic.partitionIndexes.map { index in
-                var partition = OffsetFetchResponsePartition()
-                partition.partitionIndex = index
-                partition.committedOffset = -1
-                partition.metadata = ""
-                partition.errorCode = code.rawValue
-                return partition
+            failed.topicId = topic.topicId
+            failed.partitions = topic.partitionIndexes.map {
+                .unknown($0, apiVersion >= 7 ? .unstableOffsetCommit : code)
             }
             return failed
         }
+        return response
+    }
+}
+
+extension OffsetFetchResponse {
+    /// As it is before version 8.
+    fileprivate init(of group: OffsetFetchResponseGroup) {
+        self.init()
+        errorCode = group.errorCode
+        topics = group.topics.map { topic in
+            var single = OffsetFetchResponseTopic()
+            single.name = topic.name
+            single.partitions = topic.partitions.map { partition in
+                var result = OffsetFetchResponsePartition()
+                result.partitionIndex = partition.partitionIndex
+                result.committedOffset = partition.committedOffset
+                result.committedLeaderEpoch = partition.committedLeaderEpoch
+                result.metadata = partition.metadata
+                result.errorCode = partition.errorCode
+                return result
+            }
+            return single
+        }
+    }
+
+    static func failure(_ request: OffsetFetchRequest, apiVersion: Int16, _ code: ErrorCode) -> OffsetFetchResponse {
+        guard apiVersion >= 8 else {
+            return OffsetFetchResponse(of: .failure(request.singleGroup, apiVersion: apiVersion, code))
+        }
+        var response = OffsetFetchResponse()
+        response.groups = request.groups.map { .failure($0, apiVersion: apiVersion, code) }
         return response
     }
 
@@ -178,11 +195,19 @@ extension OffsetFetchResponse {
                 response.topics[topic].partitions[partition].errorCode = code.rawValue
             }
         }
-        response.groups = groups.map { group in
-            var failed = OffsetFetchResponseGroup()
-            failed.groupId = group.groupId
-            failed.errorCode = code.rawValue
-            return failed
+        response.groups = groups.map { $0.failed(code) }
+        return response
+    }
+}
+
+extension OffsetFetchResponse.OffsetFetchResponseGroup {
+    fileprivate func failed(_ code: ErrorCode) -> Self {
+        var response = self
+        response.errorCode = code.rawValue
+        for topic in response.topics.indices {
+            response.topics[topic].partitions = topics[topic].partitions.map {
+                .unknown($0.partitionIndex, .unstableOffsetCommit)
+            }
         }
         return response
     }
