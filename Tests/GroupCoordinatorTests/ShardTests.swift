@@ -164,7 +164,7 @@ import Testing
     }
 
     @Test func partitionsTellOfACoordinatorThatIsNotThere() {
-        func codes(_ version: Int16) -> [Int16] {
+        func codes(_ version: Int16, _ code: ErrorCode) -> [Int16] {
             var request = OffsetFetchRequest()
             var old = OffsetFetchRequest.OffsetFetchRequestTopic()
             old.partitionIndexes = [3, 4]
@@ -174,14 +174,17 @@ import Testing
             group.topics = [topic]
             if version < 8 { request.topics = [old] } else { request.groups = [group] }
             let refusal = GroupCoordinatorShard.refusal(
-                of: .offsetFetch(request), apiVersion: version, .notCoordinator)
+                of: .offsetFetch(request), apiVersion: version, code)
             guard case .offsetFetch(let response) = refusal else { return [] }
             guard version >= 8 else { return [response.errorCode] + response.topics[0].partitions.map(\.errorCode) }
             return [response.groups[0].errorCode] + response.groups[0].topics[0].partitions.map(\.errorCode)
         }
         let (moved, unstable) = (ErrorCode.notCoordinator.rawValue, ErrorCode.unstableOffsetCommit.rawValue)
-        for version: Int16 in 1...6 { #expect(codes(version) == [moved, moved, moved]) }
-        for version: Int16 in 7...10 { #expect(codes(version) == [moved, unstable, unstable]) }
+        for version: Int16 in 1...6 { #expect(codes(version, .notCoordinator) == [moved, moved, moved]) }
+        for version: Int16 in 7...10 { #expect(codes(version, .notCoordinator) == [moved, unstable, unstable]) }
+        // Asking again would not help.
+        let invalid = ErrorCode.invalidGroupId.rawValue
+        for version: Int16 in 1...10 { #expect(codes(version, .invalidGroupId) == [invalid, invalid, invalid]) }
     }
 
     private func errors(of response: GroupResponse) -> [Int16] {

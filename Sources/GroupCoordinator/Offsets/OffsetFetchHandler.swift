@@ -131,13 +131,13 @@ extension OffsetFetchResponse.OffsetFetchResponseGroup {
         return response
     }
 
-    /// The error of a coordinator that is not there (yet). It stands at each partition too, which Kafka does in version 1
-    /// only, for clients that look nowhere else; who looks at the group's first sees no difference:
+    /// The group's error stands at each partition too, which Kafka does in version 1 only, for clients that look nowhere
+    /// else; who looks at the group's first sees no difference:
     ///
     /// - aiokafka 0.14 (version 3) takes a partition that is not in the reply for one without an offset, and would begin
     ///   where `auto.offset.reset` says;
-    /// - librdkafka (from version 7) asks another coordinator only for partitions whose offsets are unstable, and else
-    ///   never reads them (its issue 5586).
+    /// - librdkafka (from version 7) asks the coordinator that comes after this one only for partitions whose offsets are
+    ///   unstable, and else never reads them (its issue 5586).
     fileprivate static func failure(
         _ request: OffsetFetchRequest.OffsetFetchRequestGroup, apiVersion: Int16, _ code: ErrorCode
     ) -> Self {
@@ -147,11 +147,21 @@ extension OffsetFetchResponse.OffsetFetchResponseGroup {
             failed.name = topic.name
             failed.topicId = topic.topicId
             failed.partitions = topic.partitionIndexes.map {
-                .unknown($0, apiVersion >= 7 ? .unstableOffsetCommit : code)
+                .unknown($0, apiVersion >= 7 ? code.besideGroups : code)
             }
             return failed
         }
         return response
+    }
+}
+
+extension ErrorCode {
+    /// What stands at partitions from version 7 on: that they may be asked for again, if they may.
+    fileprivate var besideGroups: ErrorCode {
+        switch self {
+        case .notCoordinator, .coordinatorNotAvailable, .coordinatorLoadInProgress: .unstableOffsetCommit
+        default: self
+        }
     }
 }
 
@@ -206,7 +216,7 @@ extension OffsetFetchResponse.OffsetFetchResponseGroup {
         response.errorCode = code.rawValue
         for topic in response.topics.indices {
             response.topics[topic].partitions = topics[topic].partitions.map {
-                .unknown($0.partitionIndex, .unstableOffsetCommit)
+                .unknown($0.partitionIndex, code.besideGroups)
             }
         }
         return response
