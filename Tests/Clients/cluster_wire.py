@@ -5,7 +5,7 @@ import struct
 from wire import FETCH, PRODUCE, Connection, batch, compact, fetch_frame, frame, record, string, unsigned_varint
 
 FIND_COORDINATOR, CREATE_TOPICS, DELETE_TOPICS, CREATE_PARTITIONS, INCREMENTAL_ALTER_CONFIGS = 10, 19, 20, 37, 44
-UNREGISTER_BROKER = 64
+ALTER_PARTITION_REASSIGNMENTS, UNREGISTER_BROKER = 45, 64
 NOT_LEADER, NOT_ENOUGH_REPLICAS, NOT_ENOUGH_REPLICAS_AFTER_APPEND = 6, 19, 20
 
 
@@ -110,6 +110,30 @@ def unregister_broker(node, broker_id):
     fields.tagged()
     _, error = fields.take("ih")
     return error
+
+
+def reassign(node, topic, replicas, timeout=10_000):
+    """The errors of AlterPartitionReassignments for a topic's first partition: (the reply's, [the partition's])."""
+    body = struct.pack(">i", timeout) + b"\2" + compact(topic) + b"\2" + struct.pack(">i", 0)
+    body += unsigned_varint(len(replicas) + 1) + b"".join(struct.pack(">i", replica) for replica in replicas)
+    fields = Fields(_ask(node, ALTER_PARTITION_REASSIGNMENTS, 0, body + b"\0" * 3, flexible=True))
+
+    def partition():
+        _, error = fields.take("ih")
+        fields.text()
+        fields.tagged()
+        return error
+
+    def partitions():
+        fields.text()
+        errors = fields.array(partition)
+        fields.tagged()
+        return errors
+
+    fields.tagged()
+    _, error = fields.take("ih")
+    fields.text()
+    return error, sum(fields.array(partitions), [])
 
 
 def _redirection(error, leader, reply):

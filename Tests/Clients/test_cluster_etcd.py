@@ -136,6 +136,32 @@ def test_nodes_read_anew_what_etcd_has_forgotten_to_tell(make_cluster):
     produce("confluent", cluster.bootstrap, topic, [Message(None, b"x", [], 1)])
 
 
+def test_a_controller_that_was_replaced_promises_nothing(make_cluster):
+    """It is cut off from etcd, and does not know of another: what it is asked for looks to it as if it were so already."""
+    cluster = make_cluster(is_proxied=True)
+    cluster.allow_error(EXPECTED)
+    topic = make_topic(cluster)
+    before, old = cluster.partition(topic).replicas, cluster.controller
+    assert cluster_wire.reassign(old, topic, before) == (0, [0])
+    cluster.proxy.set(f"{old.id}-etcd", "cut")
+    others = [node for node in cluster.nodes if node is not old]
+    wait_until(lambda: clusters.metadata(others[0]).controller in [node.id for node in others], 20, "another controller")
+    target = before[1:] + before[:1]
+    assert cluster_wire.reassign(others[0], topic, target) == (0, [0])
+    wait_until(lambda: clusters.metadata(others[0]).topics[topic][0].replicas == target, 20, "the move")
+
+    assert clusters.metadata(old).controller == old.id
+    assert clusters.metadata(old).topics[topic][0].replicas == before
+    error, partitions = cluster_wire.reassign(old, topic, before)
+    # As for creating a topic: again, later.
+    assert error in (7, 41, 15) and partitions == [], (error, partitions)
+
+    cluster.proxy.set(f"{old.id}-etcd", "pass", reset=True)
+    cluster.wait_until_healthy()
+    wait_until(lambda: cluster_wire.reassign(old, topic, target) == (0, [0]), 20, "a node that forwards again", 0.2)
+    assert cluster.partition(topic).replicas == target
+
+
 def test_etcd_with_certificates_and_a_password(make_cluster, tmp_path):
     """A user that may touch the cluster's keys alone is enough. Who has another password, or a certificate of somebody
     else's, says what is wrong and does not serve."""

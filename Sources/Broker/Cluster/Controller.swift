@@ -196,15 +196,9 @@ final class Controller: Sendable {
             metadata: ["partition": "\(partition)", "consequence": "acknowledged records may be lost"])
     }
 
-    /// Stores what changed, if anything did; refused where this node is not the controller.
-    func store(changed topics: [TopicMetadata]) throws(MetadataRefusal) {
-        guard broker.isController else {
-            throw MetadataRefusal(.notController, "Broker \(broker.cluster.nodeId) is not the controller.")
-        }
-        if !topics.isEmpty { try store(topics) }
-    }
-
-    /// Stores changed topics, in as many transactions as it takes; `more` goes with the last.
+    /// Stores changed topics, in as many transactions as it takes; `more` goes with the last. Where nothing is changed, the
+    /// store is asked nevertheless whether this node still is the controller: one that was cut off and replaced would say of
+    /// what it last heard that all is as it was asked for.
     func store(
         _ topics: [TopicMetadata], _ more: (inout MetadataTransaction) -> Void = { _ in }
     ) throws(MetadataRefusal) {

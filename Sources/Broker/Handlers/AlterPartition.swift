@@ -35,7 +35,7 @@ enum AlterPartitionHandler: RequestHandler {
             response.topics.append(result)
         }
         do throws(MetadataRefusal) {
-            try broker.controller.store(changed: draft.topics)
+            try broker.controller.store(draft.topics)
             return response
         } catch {
             var failed = AlterPartitionResponse()

@@ -21,7 +21,7 @@ enum AlterPartitionReassignmentsHandler: RequestHandler {
                 wishes, allowsOtherReplicationFactor: version < 1 || request.allowReplicationFactorChange,
                 defaults: broker.configuration)
             do throws(MetadataRefusal) {
-                try broker.controller.store(changed: outcome.topics)
+                try broker.controller.store(outcome.topics)
                 for partition in outcome.uncleanElections { broker.controller.report(unclean: partition) }
             } catch {
                 response.errorCode = error.code.rawValue

@@ -20,7 +20,7 @@ enum ElectLeadersHandler: RequestHandler {
             let outcome = broker.cluster.image.electLeaders(kind, of: references)
             var response = Response()
             do throws(MetadataRefusal) {
-                try broker.controller.store(changed: outcome.topics)
+                try broker.controller.store(outcome.topics)
                 for partition in outcome.uncleanElections { broker.controller.report(unclean: partition) }
             } catch {
                 response.errorCode = error.code.rawValue
