@@ -25,7 +25,7 @@ final class GroupMember: Client {
     var positions: [TopicPartition: Int64?] = [:]
     /// Those that it is giving up: nothing more of them is handed out.
     var leaving: Set<TopicPartition> = []
-    /// Those that it still holds though the group has given it up: others may have them, also when it is a member again.
+    /// Those that it still holds though it is no member: others may have them, also when it is a member again.
     var expelledFrom: Set<TopicPartition> = []
     /// What it had committed, for certain.
     var committed: [TopicPartition: Int64] = [:]
@@ -58,6 +58,8 @@ final class GroupMember: Client {
         guard !isOver else { return }
         let actions = machine.handle(event, at: Self.start + .nanoseconds(timeline.now))
         setTimer()
+        // By what it makes of the event: while it joins, it rightly passes over that its generation is past.
+        if machine.identity.epoch < 0 { expelledFrom.formUnion(positions.keys) }
         for action in actions { perform(action) }
     }
 
@@ -149,11 +151,6 @@ final class GroupMember: Client {
                 forgetCoordinator()
             case .success(let reply):
                 if reply.code != .none { world.note("\(process) is told \(reply.code)") }
-                switch reply.code {
-                case .unknownMemberId, .fencedMemberEpoch, .illegalGeneration, .fencedInstanceId:
-                    expelledFrom.formUnion(positions.keys)
-                default: break
-                }
             case .failure: forgetCoordinator()
             }
             handle(.replied(number, result))
